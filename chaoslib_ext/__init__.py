@@ -1,0 +1,1 @@
+"""The outermost layer: faults, guardian, runner, supervisor and command line."""

@@ -1,0 +1,1 @@
+"""Nouns and engine of a rehearsal: definitions, plan, events, evidence, marks and verdict."""

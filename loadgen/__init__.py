@@ -1,0 +1,1 @@
+"""Recorded traffic and its open-loop replay."""

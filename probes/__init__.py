@@ -1,0 +1,1 @@
+"""Probes that ask one question on a fixed beat, and the checkers that judge a finished run."""

@@ -1,0 +1,1 @@
+"""Pure functions from witness, audit and readings to findings."""

@@ -1,0 +1,1 @@
+"""Evidence files to pages, figures and tables; never a live system."""
