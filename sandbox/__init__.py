@@ -1,0 +1,1 @@
+"""An exchange in a box: a system under test, reached only by network and processes."""

@@ -1,0 +1,1 @@
+"""No socket, no sleep, no subprocess."""
