@@ -1,0 +1,26 @@
+# Everything from a clean clone, without root: `make demo` and `make test` set up what they need.
+.PHONY: setup demo test lint bench clean
+VENV := .venv
+BIN := $(VENV)/bin
+
+setup:
+	@sh scripts/bootstrap.sh
+
+demo: setup
+	@sh scripts/demo.sh
+
+test: lint
+	@$(BIN)/python -m pytest
+
+lint: setup
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: setup
+	@$(BIN)/python -m benchmarks
+
+clean:
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m sandbox down || true; fi
+	rm -rf $(VENV) runs benchmarks/out dist .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
