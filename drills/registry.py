@@ -1,0 +1,106 @@
+"""What a definition may name: faults, probes, SOP actions. Outer layers fill these tables when they are imported."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from drills.units import Duration
+
+
+@dataclass(frozen=True, slots=True)
+class FaultInfo:
+    """A fault: its name in definitions, the pydantic model of its parameters, and what it touches.
+
+    `plane` says through what it acts; `reversible` that an undo brings the former state back.
+    """
+
+    name: str
+    model: type[BaseModel]
+    summary: str
+    plane: Literal["process", "network", "kubernetes", "aws", "data", "time"] = "process"
+    reversible: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeInfo:
+    """A probe: its name, the unit of its value, and whether an SLO objective or guard may name it."""
+
+    name: str
+    unit: str
+    summary: str
+    slo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ActionInfo:
+    """An action that a step of an SOP may do, with the pydantic model of its parameters."""
+
+    name: str
+    model: type[BaseModel]
+    summary: str
+
+
+class Wait(BaseModel):
+    """Parameters of the action `wait`: until a condition holds, or for a time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    until: Literal["leader", "sustained", "redundancy"] | None = None
+    seconds: Duration | None = None
+
+
+faults: dict[str, FaultInfo] = {}
+"""Every fault by name; chaoslib_ext.faults fills it."""
+
+probes: dict[str, ProbeInfo] = {}
+"""Every probe by name; the probes package fills it."""
+
+actions: dict[str, ActionInfo] = {
+    "wait": ActionInfo("wait", Wait, "Wait until there is a leader, sustained good service, or full redundancy.")
+}
+"""Every SOP action by name."""
+
+FLOWS = ("place", "cancel", "amend")
+"""The kinds of operation that clients send."""
+
+INVARIANTS = ("single-writer",)
+"""Invariants that a checker can prove."""
+
+
+def register_fault(info: FaultInfo) -> None:
+    """Add a fault; a second one of the same name is a ValueError."""
+    if info.name in faults and faults[info.name].model is not info.model:
+        raise ValueError(f"fault {info.name} is registered twice")
+    faults[info.name] = info
+
+
+def register_probe(info: ProbeInfo) -> None:
+    """Add a probe; the same name with other properties is a ValueError."""
+    if probes.setdefault(info.name, info) != info:
+        raise ValueError(f"probe {info.name} is registered twice")
+
+
+def nearest(word: str, names: Iterable[str]) -> str | None:
+    """The name most like `word`, or None where none is near."""
+    found = difflib.get_close_matches(word.lower(), sorted(names), n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def did_you_mean(word: str, names: Iterable[str], limit: int = 8) -> str:
+    """A hint: the nearest name as a question, else the names there are (the first `limit`)."""
+    known = sorted(names)
+    near = nearest(word, known)
+    if near:
+        return f"did you mean {near}?"
+    if not known:
+        return "there is none"
+    return (
+        ("known: " if len(known) > 1 else "there is only ")
+        + ", ".join(known[:limit])
+        + (", …" if len(known) > limit else "")
+    )
