@@ -125,7 +125,7 @@ def _write_all(fd: int, line: bytes) -> None:
 def read_events(path: Path) -> Iterator[Event]:
     """Yield the events of a log and check the chain.
 
-    A torn last line (the writer was killed) is ignored. Raises DefinitionError naming file and line where the chain breaks.
+    A torn last line (the writer was killed) is ignored. Raises DefinitionError with file and line where it breaks.
     """
     prev = GENESIS
     lines = path.read_bytes().split(b"\n")
