@@ -1,0 +1,222 @@
+"""Bybit public WebSocket recordings: trades and L2 book deltas to an order flow.
+
+A line is `epoch seconds of arrival: JSON`; lines with `<-` were sent by the client and are left out. Market data shows
+levels, not orders, so the flow is a reconstruction by these rules:
+
+* A level that grows by q, or appears with q, is a new order: limit, GTC, of q at that price. A snapshot's levels seed the
+  book the same way; a later snapshot is compared with the book like a delta.
+* A level that shrinks by q, or goes, was traded or cancelled. Trades at that price within 0.5 s (before or after: the two
+  topics are not in step) explain it first, and fill the level's oldest orders. The rest is cancelled: the youngest order of
+  exactly q if there is one; else the youngest orders while they fit, and the youngest one left is amended to what remains of it.
+* A trade is an aggressive order: limit, IOC, at its price and quantity, on its taker's side. Trades from before a symbol's
+  first snapshot are left out.
+* Orders are dealt to the pseudo-sessions by CRC-32 of their client id; a cancel or amend belongs to its order's session.
+* The feed adds sizes in single precision (25.900002 for 25.9): a fractional size is rounded to six significant digits.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from loadgen.builder import Row, to_units
+from loadgen.importers import Report
+
+WINDOW_NS = 500_000_000
+"""A trade explains a smaller level this long before and after its arrival."""
+
+Level = tuple[str, str, int]
+"""Symbol, side, price in 1e-8."""
+
+
+@dataclass(slots=True)
+class _Order:
+    client_id: str
+    session: int
+    qty8: int  # as last placed or amended, with what was filled
+    rest8: int
+
+
+@dataclass(slots=True)
+class _Change:
+    """One message: the sizes that levels take (0: gone), whether they are all there is, or one trade."""
+
+    line: int
+    t_ns: int
+    symbol: str
+    levels: list[tuple[Level, int]]
+    snapshot: bool = False
+    trade: tuple[str, int, int, str] | None = None  # taker's side, price8, qty8, id
+
+
+def rows(lines: Iterable[bytes], sessions: int, report: Report) -> list[Row]:
+    """The order flow of a recording, in the order of arrival; skipped lines are noted in `report`."""
+    flow = _Flow(sessions)
+    ahead: deque[_Change] = deque()
+    for change in _changes(lines, report):
+        if change.trade:
+            flow.note_trade(change)
+        ahead.append(change)
+        while change.t_ns - ahead[0].t_ns > WINDOW_NS:
+            flow.apply(ahead.popleft(), report)
+    for change in ahead:
+        flow.apply(change, report)
+    return flow.rows
+
+
+def _changes(lines: Iterable[bytes], report: Report) -> Iterator[_Change]:
+    last_ns = 0
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        if b" <-" in line[:200].partition(b"{")[0]:
+            report.skip(number, "sent by the client")
+            continue
+        stamp, _, body = line.partition(b": ")
+        try:
+            last_ns = max(last_ns, int(Decimal(stamp.decode("ascii")) * 1_000_000_000))
+            message = orjson.loads(body)
+            topic = message.get("topic", "")
+            if "success" in message or "ret_msg" in message:
+                report.skip(number, "answer to the client's own request")
+            elif topic.startswith("trade."):
+                yield from _trades(number, last_ns, message)
+            elif topic.startswith("orderBookL2"):
+                yield _book(number, last_ns, message)
+            else:
+                report.skip(number, f'topic "{topic}" is neither trades nor an L2 book')
+        except (ValueError, KeyError, TypeError, AttributeError, InvalidOperation, OverflowError):
+            report.skip(number, "corrupt line", corrupt=True)
+
+
+def _trades(line: int, t_ns: int, message: dict[str, Any]) -> list[_Change]:
+    found = []
+    for raw in message["data"]:
+        trade = (_side(raw["side"]), _units(raw["price"]), _size(raw["size"]), str(raw["trade_id"]))
+        found.append(_Change(line, t_ns, raw["symbol"], [], trade=trade))
+    return found
+
+
+def _book(line: int, t_ns: int, message: dict[str, Any]) -> _Change:
+    data, symbol = message["data"], message["topic"].rpartition(".")[2]
+    if message["type"] == "snapshot":
+        listed = data["order_book"] if isinstance(data, dict) else data
+        return _Change(line, t_ns, symbol, [(_level(raw), _size(raw["size"])) for raw in listed], snapshot=True)
+    levels = [(_level(raw), 0) for raw in data["delete"]]  # first: a side that gives way must not be crossed
+    levels += [(_level(raw), _size(raw["size"])) for raw in (*data["update"], *data["insert"])]
+    return _Change(line, t_ns, symbol, levels)
+
+
+def _level(raw: dict[str, Any]) -> Level:
+    return str(raw["symbol"]), _side(raw["side"]), _units(raw["price"])
+
+
+def _side(value: str) -> str:
+    if value not in ("Buy", "Sell"):
+        raise ValueError(value)
+    return value
+
+
+@lru_cache(maxsize=65536)
+def _units(value: str | float) -> int:
+    return to_units(Decimal(str(value)))
+
+
+@lru_cache(maxsize=65536)
+def _size(value: float) -> int:
+    return to_units(Decimal(f"{value:.6g}") if isinstance(value, float) else Decimal(value))
+
+
+class _Flow:
+    """The pseudo-orders that rest at each level, and the rows made so far."""
+
+    def __init__(self, sessions: int) -> None:
+        self.rows: list[Row] = []
+        self._sessions = sessions
+        self._resting: dict[str, dict[Level, list[_Order]]] = {}
+        self._traded: dict[Level, list[list[int]]] = {}  # [arrival, quantity not yet explained]
+
+    def note_trade(self, change: _Change) -> None:
+        """Remember a trade as soon as it is read, for the levels that shrink shortly before it."""
+        assert change.trade
+        side, price8, qty8, _ = change.trade
+        level = (change.symbol, "Sell" if side == "Buy" else "Buy", price8)
+        self._traded.setdefault(level, []).append([change.t_ns, qty8])
+
+    def apply(self, change: _Change, report: Report) -> None:
+        """Append the rows that one message stands for."""
+        book = self._resting.get(change.symbol)
+        if book is None and not change.snapshot:
+            report.skip(change.line, "before the first snapshot of its symbol")
+            return
+        if book is None:
+            book = self._resting[change.symbol] = {}
+        if change.trade:
+            side, price8, qty8, trade_id = change.trade
+            self._place(change.t_ns, (change.symbol, side, price8), qty8, f"{change.symbol}:{trade_id}", "IOC")
+            return
+        if change.snapshot:
+            told = {level for level, _ in change.levels}
+            for level in [level for level in book if level not in told]:
+                self._shrink(change.t_ns, book, level, sum(order.rest8 for order in book[level]))
+        for level, size in change.levels:
+            delta = size - sum(order.rest8 for order in book.get(level, ()))
+            if delta > 0:
+                name = f"{level[0]}:{level[1]}:{level[2]}:{len(self.rows)}"
+                book.setdefault(level, []).append(self._place(change.t_ns, level, delta, name, "GTC"))
+            elif delta < 0:
+                self._shrink(change.t_ns, book, level, -delta)
+
+    def _place(self, t_ns: int, level: Level, qty8: int, name: str, tif: str) -> _Order:
+        symbol, side, price8 = level
+        session = zlib.crc32(name.encode()) % self._sessions
+        order = _Order(f"c{len(self.rows)}", session, qty8, qty8)
+        self._add(t_ns, order, "place", level, tif=tif, type="Limit", side=side, price8=price8, qty8=qty8)
+        return order
+
+    def _shrink(self, t_ns: int, book: dict[Level, list[_Order]], level: Level, by: int) -> None:
+        orders = book[level]
+        traded = self._explained(t_ns, level, by)
+        by -= traded
+        for order in orders:  # oldest first, as price-time priority fills them
+            fill = min(traded, order.rest8)
+            order.rest8 -= fill
+            traded -= fill
+        orders[:] = [order for order in orders if order.rest8]
+        fitting = next((order for order in reversed(orders) if order.rest8 == by), None)
+        if fitting:
+            orders.remove(fitting)
+            self._add(t_ns, fitting, "cancel", level)
+            by = 0
+        while by and orders and orders[-1].rest8 <= by:
+            order = orders.pop()
+            by -= order.rest8
+            self._add(t_ns, order, "cancel", level)
+        if by and orders:
+            order = orders[-1]
+            order.rest8, order.qty8 = order.rest8 - by, order.qty8 - by
+            self._add(t_ns, order, "amend", level, price8=level[2], qty8=order.qty8)
+        if not orders:
+            del book[level]
+
+    def _explained(self, t_ns: int, level: Level, by: int) -> int:
+        trades = self._traded.get(level, [])
+        trades[:] = [trade for trade in trades if trade[0] >= t_ns - WINDOW_NS]
+        taken = 0
+        for trade in trades:
+            part = min(by - taken, trade[1])
+            trade[1] -= part
+            taken += part
+        return taken
+
+    def _add(self, t_ns: int, order: _Order, op: str, level: Level, **fields: Any) -> None:  # noqa: ANN401 - fields of Row
+        named = {"client_id": order.client_id} if op == "place" else {"parent": order.client_id}
+        row = Row(t_ns, order.session, f"session-{order.session}", op, level[0], **named, **fields)
+        self.rows.append(row)
