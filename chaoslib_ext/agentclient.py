@@ -1,0 +1,71 @@
+"""The node agent's HTTP interface: instances as processes, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from chaoslib_ext import httpjson
+from drills.errors import ComponentError
+
+Act = Literal["kill", "release", "pause", "resume", "stop", "start"]
+
+QUICK_S = 2.0
+ACT_S = 10.0
+"""A graceful stop waits for the instance to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """An instance as its node agent sees it; `pid` and `start_time` (psutil create time) are null while none runs."""
+
+    name: str
+    service: str
+    zone: str | None
+    phase: str
+    pid: int | None
+    start_time: float | None
+    ready: bool
+
+    @classmethod
+    def parse(cls, raw: dict[str, Any]) -> Process:
+        """From the agent's JSON; unknown keys are ignored."""
+        pid, start = raw.get("pid"), raw.get("start_time")
+        return cls(
+            name=str(raw["name"]),
+            service=str(raw.get("service", "")),
+            zone=raw.get("zone"),
+            phase=str(raw.get("phase", "unknown")),
+            pid=int(pid) if pid else None,
+            start_time=float(start) if start else None,
+            ready=bool(raw.get("ready", False)),
+        )
+
+
+class AgentClient:
+    """Asks and orders one node agent. Raises ComponentError (agent, or what it refused) on every failure."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def instances(self) -> tuple[Process, ...]:
+        """All instances, as they are now."""
+        return tuple(Process.parse(raw) for raw in self._call("GET", "/instances"))
+
+    def instance(self, name: str) -> Process:
+        """One instance, as it is now."""
+        return Process.parse(self._call("GET", f"/instances/{httpjson.segment(name)}"))
+
+    def act(self, name: str, act: Act, **body: object) -> Process:
+        """Order one act (kill takes signal and hold) and return the instance after it."""
+        path = f"/instances/{httpjson.segment(name)}/{act}"
+        return Process.parse(self._call("POST", path, body or {}, timeout_s=ACT_S))
+
+    def _call(self, method: str, path: str, body: object = None, timeout_s: float = QUICK_S) -> Any:  # noqa: ANN401 - JSON
+        try:
+            status, answer = httpjson.call(method, self.url + path, body, timeout_s=timeout_s)
+        except httpjson.Unreachable as error:
+            raise ComponentError("node agent", f"{error}; is the sandbox up?") from error
+        if status >= 300:
+            raise ComponentError("node agent", f"{method} {self.url}{path} answered {status}: {answer}")
+        return answer

@@ -1,0 +1,161 @@
+"""What a fault is: parameters, targets, an undo written down before anything is touched, an act, a proof of effect.
+
+A fault runs in this order, and `apply` refuses any other: targets → plan_undo → (recipes durable in the ledger) →
+apply → in_effect, asked until it answers or a deadline passes. Undoing is not the fault's: the guardian plays the
+recipes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypedDict, TypeVar
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+
+from chaoslib_ext.world import World
+from drills import registry
+from drills.errors import FaultError, Refused, UsageError
+from drills.plan import Target
+
+Plane = Literal["process", "network"]
+
+
+class Recipe(TypedDict):
+    """One undo as data: a verb of chaoslib_ext.guardian.verbs and all it needs, from the state observed before."""
+
+    verb: str
+    args: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """Evidence that a fault is in effect, from something other than what applied it; one sentence each."""
+
+    texts: tuple[str, ...]
+
+
+class Fault(BaseModel):
+    """Base of every fault; the fields of a subclass are its parameters in YAML."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    proof: ClassVar[str]
+    """How its effect is witnessed, in words."""
+    undo_text: ClassVar[str]
+    """How it is undone, in words."""
+
+    _before: dict[str, Any] = PrivateAttr(default_factory=dict)  # by target name, as observed by plan_undo
+
+    @property
+    def expires_s(self) -> float | None:
+        """Seconds after which the guardian undoes it unasked; None: it stays until it is undone."""
+        return None
+
+    def targets(self, world: World) -> list[Target]:
+        """What it would touch now. Raises Refused `target-matches-nothing`."""
+        raise NotImplementedError
+
+    def describe(self, targets: Sequence[Target]) -> str:
+        """What it does to these targets, in a few words."""
+        raise NotImplementedError
+
+    def plan_undo(self, targets: Sequence[Target], world: World) -> list[Recipe]:
+        """Observe the targets and return the undo of each, in the order of the acts (played backwards).
+
+        Raises FaultError where a target is in a state in which the fault would prove nothing.
+        """
+        raise NotImplementedError
+
+    def apply(self, targets: Sequence[Target], world: World) -> None:
+        """Do it. The recipes of plan_undo must be durable by now. Raises FaultError, ComponentError."""
+        raise NotImplementedError
+
+    def in_effect(self, targets: Sequence[Target], world: World) -> Witness | None:
+        """Look once for evidence on all targets; None where it is not there yet."""
+        raise NotImplementedError
+
+    def remember(self, target: str, state: object) -> None:
+        """Keep what plan_undo observed of a target."""
+        self._before[target] = state
+
+    def before(self, target: str) -> Any:  # noqa: ANN401 - each fault keeps its own
+        """What plan_undo observed. Raises FaultError where it was never asked: no undo, no fault."""
+        if target not in self._before:
+            raise FaultError(f"{self.name}: no undo was planned for {target}; nothing was touched")
+        return self._before[target]
+
+
+F = TypeVar("F", bound=type[Fault])
+
+classes: dict[str, type[Fault]] = {}
+"""Every fault by its name in definitions."""
+
+
+def fault(name: str, *, summary: str, proof: str, undo: str, plane: Plane, reversible: bool = True) -> Callable[[F], F]:
+    """Register a class as the fault `name`, in `classes` and in drills.registry."""
+
+    def register(cls: F) -> F:
+        cls.name, cls.summary, cls.proof, cls.undo_text = name, summary, proof, undo
+        registry.register_fault(registry.FaultInfo(name, cls, summary, plane, reversible))
+        classes[name] = cls
+        return cls
+
+    return register
+
+
+def build(name: str, params: Mapping[str, Any]) -> Fault:
+    """The fault of that name with these parameters (durations as text). Raises UsageError that names the mistake."""
+    cls = classes.get(name)
+    if cls is None:
+        raise UsageError(f"no fault {name!r}; {registry.did_you_mean(name, classes)}")
+    try:
+        return cls.model_validate(dict(params))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{name}{': ' + place if place else ''}: {first['msg']}") from error
+
+
+def select_instances(world: World, service: str | None, instance: str | None, role: str | None) -> list[Target]:
+    """Instances by name, or by service and role as /status says now. Raises Refused `target-matches-nothing`."""
+    named = [one for one in world.instances if instance in (None, one.name) and service in (None, one.service)]
+    if not named:
+        known = [one.name for one in world.instances] if instance else sorted({one.service for one in world.instances})
+        word = str(instance or service)
+        raise _nothing(f"{'instance' if instance else 'service'} {word!r}", registry.did_you_mean(word, known))
+    roles = {one.name: world.role(one.name) for one in named if one.http}
+    chosen = [one for one in named if role in (None, roles.get(one.name))]
+    if role == "primary" and len(chosen) > 1:
+        # a paused former leader still calls itself primary: the highest epoch leads
+        leader = world.leader()
+        chosen = [one for one in chosen if leader is not None and one.name == leader[0]]
+    if not chosen:
+        seen = ", ".join(f"{name} is {value or 'silent'}" for name, value in roles.items())
+        raise _nothing(f"role {role!r} of {instance or service}", seen or "its instances have no roles")
+    return [
+        Target(name=one.name, service=one.service, role=roles.get(one.name), zone=one.zone, region=one.region)
+        for one in chosen
+    ]
+
+
+def select_links(world: World, link: str) -> list[Target]:
+    """Links by name ("from>to") or by group. Raises Refused `target-matches-nothing`."""
+    found = [one for one in world.links if link in (one.name, one.group)]
+    if not found:
+        known = {one.group for one in world.links} | {one.name for one in world.links}
+        raise _nothing(f"link {link!r}", registry.did_you_mean(link, known))
+    return [Target(kind="link", name=one.name) for one in found]
+
+
+def _nothing(what: str, hint: str) -> Refused:
+    return Refused("target-matches-nothing", f"{what} matches nothing; {hint}; nothing was touched")
+
+
+def names(targets: Sequence[Target]) -> str:
+    """The targets for a sentence, at most four of them."""
+    shown = [target.name for target in targets[:4]]
+    more = len(targets) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
