@@ -1,0 +1,72 @@
+"""Links: every connection between instances that can be cut or slowed runs through its own Toxiproxy proxy.
+
+One proxy per ordered pair "from>to". NATS dials its routes from both ends and keeps one connection a pair:
+to cut two order-bus nodes from each other, both directions must be cut.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import orjson
+
+from sandbox.errors import BadUse
+from sandbox.node.pods import Pod
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Link:
+    """One proxy: `source` dials `listen`, Toxiproxy dials `upstream` (both "host:port")."""
+
+    name: str
+    source: str
+    target: str
+    group: str
+    listen: str
+    upstream: str
+
+    def described(self) -> dict[str, str]:
+        """The link as `describe` prints it."""
+        row = asdict(self)
+        return {"name": self.name, "from": row.pop("source"), "to": row.pop("target"), **row}
+
+
+def pairs(pods: Sequence[Pod]) -> list[tuple[Pod, Pod, str, str]]:
+    """(source, target, group, target's port name) of every link the pods' `muster/dials` ask for.
+
+    Raises BadUse when a pod dials a service, or a port of it, that no pod has.
+    """
+    found = []
+    for source in pods:
+        for dial in source.dials:
+            targets = sorted((p for p in pods if p.service == dial.service and p is not source), key=lambda p: p.name)
+            if not targets:
+                raise BadUse(f"{source.name}: muster/dials: no other pod of service {dial.service!r}")
+            for target in targets:
+                if dial.port not in target.ports:
+                    raise BadUse(f"{source.name}: muster/dials: {target.name} has no port {dial.port!r}")
+                found.append((source, target, dial.group, dial.port))
+    return found
+
+
+def build(pods: Sequence[Pod], ports: Mapping[str, Mapping[str, int]], listen_ports: Sequence[int]) -> list[Link]:
+    """The links of `pods`, whose own ports are `ports[instance][name]`, on `listen_ports` in order."""
+    return [
+        Link(
+            name=f"{source.name}>{target.name}",
+            source=source.name,
+            target=target.name,
+            group=group,
+            listen=f"{HOST}:{listen}",
+            upstream=f"{HOST}:{ports[target.name][port]}",
+        )
+        for (source, target, group, port), listen in zip(pairs(pods), listen_ports, strict=True)
+    ]
+
+
+def write_config(links: Sequence[Link], path: Path) -> None:
+    """Write the file from which toxiproxy-server makes its proxies, also when it is started again."""
+    rows = [{"name": link.name, "listen": link.listen, "upstream": link.upstream, "enabled": True} for link in links]
+    path.write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2))

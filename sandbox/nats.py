@@ -1,0 +1,99 @@
+"""The order bus: configuration of its nodes, and the one stream of orders.
+
+Nothing may find a way round the links: clients are not told of other nodes (`no_advertise`), and nodes
+advertise to each other an address where nobody listens, so that the only routes are those configured, each
+through its proxy. One connection a route (`pool_size: 1`), so that a cut cuts.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import nats
+import nats.errors
+import nats.js.api
+import nats.js.errors
+
+from sandbox.errors import SandboxError
+from sandbox.links import HOST, Link
+from sandbox.node.pods import Pod
+
+STREAM = "ORD"
+SUBJECT = "ord.tyo"
+_NOWHERE = f"{HOST}:1"  # tcpmux, which no machine of today runs: a route there is refused at once
+_MAX_MEMORY = "64M"
+_MAX_FILE = "4G"
+
+
+def config(pod: Pod, ports: Mapping[str, int], routes: Sequence[Link], store: Path) -> str:
+    """The configuration of one node: `ports` has client, routes and http; `store` is its JetStream folder."""
+    dialled = ", ".join(f'"nats://{link.listen}"' for link in routes)
+    return f"""# written by `sandbox up`; changes are lost
+server_name: {pod.name}
+listen: {HOST}:{ports["client"]}
+http: {HOST}:{ports["http"]}
+server_tags: ["az:{pod.zone}"]
+ping_interval: "1s"
+ping_max: 2
+write_deadline: "2s"
+jetstream {{
+  domain: {pod.region}
+  store_dir: "{store}"
+  max_mem: {_MAX_MEMORY}
+  max_file: {_MAX_FILE}
+  unique_tag: "az"
+}}
+cluster {{
+  name: {pod.region}
+  listen: {HOST}:{ports["routes"]}
+  advertise: "{_NOWHERE}"
+  no_advertise: true
+  pool_size: 1
+  ping_interval: "1s"
+  routes: [{dialled}]
+}}
+"""
+
+
+async def provision(servers: Sequence[str], replicas: int, timeout_s: float) -> None:
+    """Create the stream of orders over `servers` ("host:port"), as soon as the bus has elected its leader.
+
+    Idempotent. Raises SandboxError naming the last answer when it is not there after `timeout_s`.
+    """
+    deadline = time.monotonic() + timeout_s
+    last = "no node accepts connections"
+    while time.monotonic() < deadline:
+        try:
+            await _create(servers, replicas)
+            return
+        except (OSError, nats.errors.Error, nats.js.errors.Error, TimeoutError) as error:
+            last = str(error) or type(error).__name__
+        await asyncio.sleep(0.05)
+    raise SandboxError(f"order-bus: stream {STREAM} could not be made within {timeout_s:g} s: {last}; see logs nats-a")
+
+
+async def _create(servers: Sequence[str], replicas: int) -> None:
+    client = await nats.connect(
+        [f"nats://{server}" for server in servers],
+        allow_reconnect=False,
+        connect_timeout=1,
+        error_cb=_ignore,
+    )
+    try:
+        stream = nats.js.api.StreamConfig(
+            name=STREAM,
+            subjects=[SUBJECT],
+            num_replicas=replicas,
+            storage=nats.js.api.StorageType.FILE,
+            retention=nats.js.api.RetentionPolicy.LIMITS,
+        )
+        await client.jetstream(timeout=1).add_stream(stream)
+    finally:
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await client.close()
+
+
+async def _ignore(_: Exception) -> None:
+    """Connection errors are raised by the call itself; the client's own report would only repeat them."""

@@ -1,0 +1,1 @@
+"""The node agent, which runs pods as local processes."""

@@ -1,0 +1,157 @@
+"""The node agent: owns the processes of one sandbox, and does to them over HTTP what faults ask for.
+
+Loopback only. GET /instances, GET /instances/NAME, POST /instances/NAME/{kill,release,pause,resume,stop,start};
+every POST answers the instance after the act and may be repeated.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import orjson
+import psutil
+from aiohttp import web
+
+from sandbox.errors import BadUse, SandboxError
+from sandbox.home import Box, write_json
+from sandbox.links import HOST
+from sandbox.node.instance import Children, Instance
+from sandbox.node.pods import Pod
+from sandbox.node.processes import end_all, same_process
+from sandbox.node.resolve import Resolver
+from sandbox.truth.log import TruthLog
+
+_OWNER_POLL_S = 0.25
+
+
+class Agent:
+    """All instances of one sandbox, their HTTP face, and their common end."""
+
+    def __init__(self, box: Box, pods: list[Pod], resolver: Resolver) -> None:
+        children = Children(box.children_file)
+        truth = TruthLog(box.truth / "agent.ndjson")
+        self.box = box
+        self.instances = {pod.name: Instance(resolver.runnable(pod), children, truth) for pod in pods}
+        self.over = asyncio.Event()
+        self._loops: list[asyncio.Task[None]] = []
+
+    async def serve(self, port: int, owner: psutil.Process | None) -> None:
+        """Start every instance and answer until SIGTERM, SIGINT or the owner's death; then end every instance.
+
+        Raises OSError when the port is taken.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.over.set)
+        runner = web.AppRunner(self._routes(), access_log=None, shutdown_timeout=0.2)
+        await runner.setup()
+        await web.TCPSite(runner, HOST, port).start()
+        me = psutil.Process()
+        write_json(self.box.agent_file, {"pid": me.pid, "start_time": me.create_time(), "port": port})
+        self._loops = [asyncio.create_task(instance.run()) for instance in self.instances.values()]
+        for task in self._loops:
+            task.add_done_callback(self._loop_ended)
+        watch = asyncio.create_task(self._watch_owner(owner)) if owner else None
+        await self.over.wait()
+        if watch:
+            watch.cancel()
+        self.end()
+        await runner.cleanup()
+        self.box.sweep()
+
+    def end(self) -> None:
+        """Kill every process and wait for it; no restart after that."""
+        for task in self._loops:
+            task.cancel()
+        left = end_all(process for instance in self.instances.values() if (process := instance.end()))
+        for process in left:
+            say(f"pid {process.pid} did not end after SIGKILL")
+
+    def _loop_ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()):  # a disk that is full, for one
+            say(f"an instance's loop failed: {error!r}; the sandbox goes down")
+            self.over.set()
+
+    async def _watch_owner(self, owner: psutil.Process) -> None:
+        start = owner.create_time()
+        while same_process(owner.pid, start):
+            await asyncio.sleep(_OWNER_POLL_S)
+        say(f"owner {owner.pid} is gone: the sandbox goes down")
+        self.over.set()
+
+    def _routes(self) -> web.Application:
+        app = web.Application(middlewares=[_errors_as_json])
+        app.router.add_get("/instances", self._list)
+        app.router.add_get("/instances/{name}", self._show)
+        app.router.add_post("/instances/{name}/{act}", self._do)
+        return app
+
+    async def _list(self, _: web.Request) -> web.Response:
+        return _json([instance.view() for instance in self.instances.values()])
+
+    async def _show(self, request: web.Request) -> web.Response:
+        return _json(self._named(request).view())
+
+    async def _do(self, request: web.Request) -> web.Response:
+        instance, act = self._named(request), request.match_info["act"]
+        if act == "kill":
+            await instance.kill(*await _kill_arguments(request))
+        else:
+            plain: dict[str, Callable[[], Awaitable[None]]] = {
+                "release": instance.start,
+                "start": instance.start,
+                "stop": instance.stop,
+                "pause": instance.pause,
+                "resume": instance.resume,
+            }
+            if act not in plain:
+                raise web.HTTPNotFound(text=f"no act {act!r}; there are kill, {', '.join(plain)}")
+            await plain[act]()
+        return _json(instance.view())
+
+    def _named(self, request: web.Request) -> Instance:
+        name = request.match_info["name"]
+        if name not in self.instances:
+            raise web.HTTPNotFound(text=f"no instance {name!r}; there are {', '.join(self.instances)}")
+        return self.instances[name]
+
+
+async def _kill_arguments(request: web.Request) -> tuple[signal.Signals, bool]:
+    body = await request.read()
+    try:
+        asked = orjson.loads(body) if body else {}
+    except orjson.JSONDecodeError as error:
+        raise BadUse(f"kill: the body is no JSON: {error}") from error
+    if not isinstance(asked, dict) or not isinstance(hold := asked.get("hold", False), bool):
+        raise BadUse('kill: the body is {"signal": "KILL", "hold": true|false}')
+    name = str(asked.get("signal", "KILL")).upper().removeprefix("SIG")
+    try:
+        return signal.Signals[f"SIG{name}"], hold
+    except KeyError:
+        raise BadUse(f"kill: no signal {name!r}; KILL and TERM are usual") from None
+
+
+@web.middleware
+async def _errors_as_json(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        return _json({"error": error.text or error.reason}, error.status)
+    except BadUse as error:
+        return _json({"error": str(error)}, 400)
+    except SandboxError as error:
+        return _json({"error": str(error)}, 500)
+
+
+def _json(value: object, status: int = 200) -> web.Response:
+    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
+
+
+def say(line: str) -> None:
+    """One line to the agent's log."""
+    sys.stderr.write(line + os.linesep)
+    sys.stderr.flush()

@@ -1,0 +1,285 @@
+"""One instance: a pod whose process is kept as its policy and whoever asks want it.
+
+`desired` says what is wanted (RUN, STOP, HOLD); `run` is the one loop that starts the process, waits for its
+end and starts it again. Acts set the wish, send the signal, and return when the process shows the effect.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psutil
+
+from sandbox.errors import SandboxError
+from sandbox.node.processes import spawn
+from sandbox.node.readiness import is_ready
+from sandbox.node.resolve import Runnable
+from sandbox.truth.log import TruthLog
+
+BACKOFF_FIRST_S = 0.25
+BACKOFF_MAX_S = 10.0
+STEADY_S = 10.0  # a process that lived so long has earned an immediate restart
+_STARTUP_POLL_S = 0.05
+_EFFECT_S = 5.0  # how long an act waits to see its effect
+
+
+class Desired(Enum):
+    """What is wanted of an instance."""
+
+    RUN = "run"
+    STOP = "stop"
+    HOLD = "hold"
+
+
+class Children:
+    """The list on disk of every process that was started; a line is there before the process is used."""
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def add(self, instance: str, pid: int, start_time: float) -> None:
+        """Append one process, in one write."""
+        os.write(self._fd, orjson.dumps({"instance": instance, "pid": pid, "start_time": start_time}) + b"\n")
+
+
+class Instance:
+    """A pod on this node, its process, and the acts on it; everything runs in the agent's one event loop."""
+
+    def __init__(self, spec: Runnable, children: Children, truth: TruthLog) -> None:
+        self.spec = spec
+        self.desired = Desired.RUN
+        self.restarts = 0
+        self.ready = False
+        self.last_exit: int | None = None
+        self._children = children
+        self._truth = truth
+        self._proc: subprocess.Popen[bytes] | None = None
+        self._start_time: float | None = None
+        self._seen_ready = False
+        self._failures = 0
+        self._changed = asyncio.Event()
+        self._act = asyncio.Lock()
+
+    @property
+    def alive(self) -> bool:
+        """Whether a process is there."""
+        return self._proc is not None
+
+    @property
+    def phase(self) -> str:
+        """running, starting, paused (as the kernel sees it), or without a process held, stopped, backoff."""
+        if self._proc is not None:
+            if self._stopped_by_signal():
+                return "paused"
+            return "running" if self._seen_ready else "starting"
+        if self.desired is Desired.HOLD:
+            return "held"
+        return "stopped" if self.desired is Desired.STOP else "backoff"
+
+    def view(self) -> dict[str, Any]:
+        """The instance as the agent's HTTP answers show it."""
+        phase = self.phase
+        return {
+            "name": self.spec.name,
+            "service": self.spec.service,
+            "zone": self.spec.zone,
+            "pid": self._proc.pid if self._proc else None,
+            "start_time": self._start_time if self._proc else None,
+            "phase": phase,
+            "ready": self.ready and phase == "running",
+            "restarts": self.restarts,
+            "last_exit": self.last_exit,
+        }
+
+    async def run(self) -> None:
+        """Keep the process as wished, until cancelled."""
+        while True:
+            if self.desired is not Desired.RUN:
+                await self._change(None)
+                continue
+            started = time.monotonic()
+            if await self._start():
+                code = await self._until_exit()
+                self._record("exit", code=code)
+                self._forget(code)
+                self._follow_policy(code)
+            if self.desired is Desired.RUN:
+                self._failures = 1 if time.monotonic() - started > STEADY_S else self._failures + 1
+                self.restarts += 1
+                if self._failures > 1:
+                    await self._change(min(BACKOFF_FIRST_S * 2 ** (self._failures - 2), BACKOFF_MAX_S))
+
+    async def kill(self, number: signal.Signals, hold: bool) -> None:
+        """Send a signal, and with `hold` keep the instance down until `release`; waits for the end of a SIGKILL."""
+        async with self._act:
+            if hold:
+                self._wish(Desired.HOLD)
+            if (proc := self._proc) is None:
+                return
+            self._record("kill", signal=number.name.removeprefix("SIG"), hold=hold)
+            self._send(number)
+            if hold and number is not signal.SIGKILL:
+                self._send(signal.SIGCONT)  # a paused process takes its signal only when it goes on
+            if hold or number is signal.SIGKILL:
+                await self._gone(proc, self.spec.grace_s)
+
+    async def stop(self) -> None:
+        """End the process gracefully, by force after its grace period; it stays stopped until `start`."""
+        async with self._act:
+            self._wish(Desired.STOP)
+            if (proc := self._proc) is not None:
+                self._record("kill", signal="TERM", hold=False)
+                self._send(signal.SIGTERM)
+                self._send(signal.SIGCONT)
+                await self._gone(proc, self.spec.grace_s)
+
+    async def start(self) -> None:
+        """Undo of `stop` and of a hold: want it running, and wait until a process is there."""
+        async with self._act:
+            self._failures = 0
+            self._wish(Desired.RUN)
+            await self._until(lambda: self.alive)
+
+    async def pause(self) -> None:
+        """Freeze the process (SIGSTOP); nothing where there is none."""
+        async with self._act:
+            if self._proc is not None and not self._stopped_by_signal():
+                self._record("pause")
+                self._send(signal.SIGSTOP)
+                await self._until(lambda: self._proc is None or self._stopped_by_signal())
+
+    async def resume(self) -> None:
+        """Let a frozen process go on (SIGCONT); nothing where there is none."""
+        async with self._act:
+            if self._proc is not None and self._stopped_by_signal():
+                self._record("resume")
+                self._send(signal.SIGCONT)
+                await self._until(lambda: self._proc is None or not self._stopped_by_signal())
+
+    def end(self) -> psutil.Process | None:
+        """Kill at once and for good (the sandbox goes down); returns what to wait for."""
+        self._wish(Desired.STOP)
+        if self._proc is None:
+            return None
+        self._send(signal.SIGKILL)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return psutil.Process(self._proc.pid)
+        return None
+
+    async def _start(self) -> bool:
+        self._changed.clear()
+        before = time.monotonic_ns()
+        try:
+            self._proc = spawn(self.spec.argv, self.spec.env, self.spec.cwd, self.spec.log)
+        except OSError as error:
+            with self.spec.log.open("a") as log:
+                log.write(f"cannot run {self.spec.argv[0]}: {error.strerror}\n")
+            self.last_exit = 127
+            return False
+        try:
+            self._start_time = psutil.Process(self._proc.pid).create_time()
+        except psutil.NoSuchProcess:  # ended already; the exit is seen at once
+            self._start_time = time.time()
+        self._children.add(self.spec.name, self._proc.pid, self._start_time)
+        self._truth.append([{"t_ns": before, "e": "start", "instance": self.spec.name, "pid": self._proc.pid}])
+        return True
+
+    async def _until_exit(self) -> int:
+        assert self._proc is not None
+        probing = asyncio.create_task(self._watch_readiness())
+        try:
+            await _exited(self._proc)
+            return self._proc.wait()
+        finally:
+            probing.cancel()
+
+    async def _watch_readiness(self) -> None:
+        probe, port = self.spec.readiness, self.spec.ready_port
+        if probe is None or port is None:
+            self.ready = self._seen_ready = True
+            return
+        while True:
+            if not self._stopped_by_signal():
+                self.ready = await is_ready(port, probe.path, probe.timeout_s)
+                self._seen_ready = self._seen_ready or self.ready
+            await asyncio.sleep(probe.period_s if self.ready else min(_STARTUP_POLL_S, probe.period_s))
+
+    def _forget(self, code: int) -> None:
+        self._proc, self._start_time, self.last_exit = None, None, code
+        self.ready = self._seen_ready = False
+
+    def _follow_policy(self, code: int) -> None:
+        policy = self.spec.restart_policy
+        if self.desired is Desired.RUN and (policy == "Never" or (policy == "OnFailure" and code == 0)):
+            self.desired = Desired.STOP
+
+    def _wish(self, desired: Desired) -> None:
+        self.desired = desired
+        self._changed.set()
+
+    async def _change(self, timeout_s: float | None) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), timeout_s)
+        self._changed.clear()
+
+    def _send(self, number: signal.Signals) -> None:
+        if self._proc is not None and self._proc.poll() is None:  # not reaped, so the pid is still its own
+            self._proc.send_signal(number)
+
+    def _record(self, event: str, **more: object) -> None:
+        pid = self._proc.pid if self._proc else None
+        self._truth.append([{"t_ns": time.monotonic_ns(), "e": event, "instance": self.spec.name, "pid": pid, **more}])
+
+    def _stopped_by_signal(self) -> bool:
+        if self._proc is None:
+            return False
+        try:
+            return psutil.Process(self._proc.pid).status() == psutil.STATUS_STOPPED
+        except psutil.Error:
+            return False
+
+    async def _gone(self, proc: "subprocess.Popen[bytes]", grace_s: float) -> None:
+        if not await self._seen(lambda: self._proc is not proc, grace_s):
+            self._send(signal.SIGKILL)
+            await self._until(lambda: self._proc is not proc)
+
+    async def _until(self, seen: Callable[[], bool]) -> None:
+        if not await self._seen(seen, _EFFECT_S):
+            raise SandboxError(f"{self.spec.name}: the act had no effect within {_EFFECT_S:g} s; see logs agent")
+
+    async def _seen(self, seen: Callable[[], bool], timeout_s: float) -> bool:
+        deadline = time.monotonic() + timeout_s
+        while not seen():
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.002)
+        return True
+
+
+async def _exited(proc: "subprocess.Popen[bytes]") -> None:
+    """Wait until a child has ended, woken by the kernel where it can (Linux), else by looking 50 times a second."""
+    if sys.platform != "linux":
+        while proc.poll() is None:
+            await asyncio.sleep(0.02)
+        return
+    try:
+        handle = os.pidfd_open(proc.pid)
+    except ProcessLookupError:  # reaped already
+        return
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(handle, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(handle)
+        os.close(handle)

