@@ -24,7 +24,7 @@ from drills.model_phases import (
     Step,
     Verify,
 )
-from drills.units import Duration, Percent
+from drills.units import Duration, Percent, quoted
 
 __all__ = [
     "AbortAction", "Baseline", "Cadence", "Decide", "Detect", "Drill", "Environment", "Experiment", "Failback",
@@ -194,7 +194,10 @@ class FaultSpec(Model):
             if len(value) != 1:
                 raise PydanticCustomError("one_of", "names {n} faults; name one", {"n": len(value)})
             ((name, params),) = value.items()
-            return {"name": name, "params": params if params is not None else {}}
+            if not isinstance(params, dict | None):
+                problem = "{name}: {value} is not a mapping of parameters"
+                raise PydanticCustomError("params", problem, {"name": str(name), "value": quoted(params)})
+            return {"name": name, "params": params or {}}
         return value
 
     @model_serializer(mode="plain")

@@ -158,6 +158,9 @@ class Phase(Model):
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         given = [kind for kind in PHASE_KINDS if getattr(self, kind) is not None]
+        empty = next((kind for kind in PHASE_KINDS if kind in self.model_fields_set and kind not in given), None)
+        if empty and not given:
+            raise PydanticCustomError("phase", "{kind} is empty; write {kind}: {…}", {"kind": empty})
         if len(given) != 1:
             problem = (
                 "is two phases, {given}; write each as an item of its own" if given else "names no phase; one of {all}"

@@ -87,13 +87,15 @@ def register_probe(info: ProbeInfo) -> None:
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
     """The name most like `word`, or None where none is near."""
-    found = difflib.get_close_matches(word.lower(), sorted(names), n=1, cutoff=0.6)
-    return found[0] if found else None
+    known = sorted(set(names))
+    found = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    longer = [name for name in known if len(word) >= 3 and name.startswith(word.lower())]
+    return next(iter(found or longer), None)
 
 
 def did_you_mean(word: str, names: Iterable[str], limit: int = 8) -> str:
     """A hint: the nearest name as a question, else the names there are (the first `limit`)."""
-    known = sorted(names)
+    known = sorted(set(names))
     near = nearest(word, known)
     if near:
         return f"did you mean {near}?"
