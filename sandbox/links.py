@@ -34,14 +34,15 @@ class Link:
 
 
 def pairs(pods: Sequence[Pod]) -> list[tuple[Pod, Pod, str, str]]:
-    """(source, target, group, target's port name) of every link the pods' `muster/dials` ask for.
+    """(source, target, group, target's port name) of every link the pods' `muster/dials` ask for, own zone first.
 
     Raises BadUse when a pod dials a service, or a port of it, that no pod has.
     """
     found = []
     for source in pods:
         for dial in source.dials:
-            targets = sorted((p for p in pods if p.service == dial.service and p is not source), key=lambda p: p.name)
+            targets = [pod for pod in pods if pod.service == dial.service and pod is not source]
+            targets.sort(key=lambda pod: (pod.zone != source.zone, pod.name))
             if not targets:
                 raise BadUse(f"{source.name}: muster/dials: no other pod of service {dial.service!r}")
             for target in targets:

@@ -88,6 +88,7 @@ async def _create(servers: Sequence[str], replicas: int) -> None:
             num_replicas=replicas,
             storage=nats.js.api.StorageType.FILE,
             retention=nats.js.api.RetentionPolicy.LIMITS,
+            allow_direct=True,  # engines read the log from any replica, also while the stream has no leader
         )
         await client.jetstream(timeout=1).add_stream(stream)
     finally:

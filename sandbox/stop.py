@@ -9,7 +9,7 @@ import psutil
 from sandbox.agent_client import agent_process
 from sandbox.errors import SandboxError
 from sandbox.home import Box
-from sandbox.node.processes import end_all, marked, recorded_children
+from sandbox.node.processes import end_all, marked, recorded_children, wait_gone
 
 _GRACE_S = 8.0  # the agent kills its children and waits for them
 
@@ -39,7 +39,7 @@ def _ask_to_end(agent: psutil.Process) -> None:
     with contextlib.suppress(psutil.Error):
         agent.send_signal(signal.SIGTERM)
         agent.send_signal(signal.SIGCONT)
-        agent.wait(_GRACE_S)
+        wait_gone([agent], _GRACE_S)
 
 
 def _leftovers(box: Box) -> list[psutil.Process]:

@@ -12,7 +12,7 @@ Values of command, args and env may hold references, filled in when the process 
     ${PYTHON}         the Python that runs the sandbox
     ${PART:name}      path of a part, e.g. ${PART:nats-server}
     ${PORT:name}      the loopback port given to this pod's port of that name
-    ${LINKS:group}    "host:port,…" of this pod's links of that group, in the order of their targets' names
+    ${LINKS:group}    "host:port,…" of this pod's links of that group, the one in its own zone first
     ${NAMED:group}    the same as "target=host:port,…"
     ${CONF} ${TRUTH} ${VOLUME}   folders: rendered configurations, truth logs, the pod's emptyDir
     ${SECRET}         path of the venue's secret file

@@ -68,6 +68,15 @@ def end_all(processes: Iterable[psutil.Process], timeout_s: float = 5.0) -> list
     for process in left:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()  # SIGKILL ends a stopped process as well
+    return wait_gone(left, timeout_s)
+
+
+def wait_gone(processes: Iterable[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    """Wait until processes have ended; returns those that are still there after `timeout_s`.
+
+    A zombie has ended: it is only not yet reaped, which the init of some containers does seldom.
+    """
+    left = list(processes)
     deadline = time.monotonic() + timeout_s
     while left := [process for process in left if _alive(process)]:
         if time.monotonic() > deadline:
