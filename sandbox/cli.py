@@ -6,6 +6,7 @@ Data on stdout, talk on stderr; a failure is one line. Exit codes: 0 ok, 2 bad u
 
 import importlib
 import json
+import os
 import signal
 import sys
 import time
@@ -87,7 +88,7 @@ def main() -> None:
     """Run the command line and exit; every failure is one line on stderr."""
     signal.signal(signal.SIGTERM, _interrupt)  # `up` that is told to end takes down what it began
     try:
-        cli.main(prog_name="python -m sandbox", standalone_mode=False)
+        cli.main(prog_name=os.environ.get("SANDBOX_PROG", "python -m sandbox"), standalone_mode=False)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:

@@ -29,3 +29,6 @@ class Refused(SandboxError):
     """Nothing was started or changed."""
 
     exit_code = 5
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"refused: {message}")

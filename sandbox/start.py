@@ -17,6 +17,7 @@ from sandbox.agent_client import agent_process, instances
 from sandbox.errors import BadUse, Refused, SandboxError
 from sandbox.home import CHECKOUT, Box, write_json
 from sandbox.node.processes import MARK
+from sandbox.node.pods import parts_of
 from sandbox.node.resolve import Resolver
 from sandbox.node.source import StaticPods
 from sandbox.parts import PARTS, Found, ensure
@@ -46,11 +47,14 @@ def up(box: Box, wish: Wish, say: Callable[[str], None]) -> dict[str, Any] | Non
     state = box.state()
     if state and state["describe"]["state"] == "up" and agent_process(box):
         if wish.plant:
-            raise Refused("up: a sandbox is up already, and nothing can be planted in it; `sandbox down` first")
+            raise Refused(
+                "up: a sandbox is up already, and nothing can be planted in it; take it down first (muster sandbox down)"
+            )
         return None
     pods = StaticPods(wish.manifests).pods()
     topology = lay_out(pods)
-    parts = {part.name: ensure(part, say) for part in PARTS}
+    wanted = parts_of(pods)
+    parts = {part.name: ensure(part, say) for part in PARTS if part.name in wanted}
     down(box)  # what a crash left
     try:
         return _start(box, wish, topology, parts)

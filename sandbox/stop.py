@@ -19,6 +19,7 @@ def down(box: Box) -> bool:
 
     Raises SandboxError naming the processes that would not end.
     """
+    ran = box.state() is not None
     agent = agent_process(box)
     if agent is not None:
         _ask_to_end(agent)
@@ -32,7 +33,7 @@ def down(box: Box) -> bool:
             f"down: these processes do not end: {names}; end them with: kill -9 {names.replace(',', '')}"
         )
     box.sweep()
-    return agent is not None or bool(left)
+    return ran or bool(left)
 
 
 def _ask_to_end(agent: psutil.Process) -> None:

@@ -19,6 +19,7 @@ Values of command, args and env may hold references, filled in when the process 
     ${PLANT}          the planted weaknesses, comma-separated, or nothing
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from sandbox.errors import BadUse
 ZONE = "topology.kubernetes.io/zone"
 REGION = "topology.kubernetes.io/region"
 DIALS = "muster/dials"
+_PART = re.compile(r"\$\{PART:([^}]+)\}")
 
 
 @dataclass(frozen=True)
@@ -215,3 +217,8 @@ def check_unique(pods: Sequence[Pod]) -> None:
     names = [pod.name for pod in pods]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise BadUse(f"manifests: metadata.name: {', '.join(twice)} more than once")
+
+
+def parts_of(pods: Sequence[Pod]) -> set[str]:
+    """The names of the parts that the pods' commands refer to."""
+    return {name for pod in pods for word in pod.command for name in _PART.findall(word)}
