@@ -19,6 +19,7 @@ class Unreachable(OSError):
     def __init__(self, url: str, reason: str, *, refused: bool) -> None:
         super().__init__(f"{url} does not answer ({reason})")
         self.url, self.refused = url, refused
+        self.host = urlsplit(url).netloc
 
 
 def segment(name: str) -> str:

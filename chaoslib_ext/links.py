@@ -1,7 +1,7 @@
 """Toxiproxy, through toxiproxy-python, made safe.
 
 The package keeps host and port on a class (two servers in one process would be one), lets an HTTP 500 pass as success
-and has no timeout. Here every object holds its own server, every call its timeout, and every status that is not 2xx raises.
+and has no timeout. Here every object holds its own server, every call its timeout, and a status that is not 2xx raises.
 """
 
 from __future__ import annotations

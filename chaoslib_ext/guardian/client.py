@@ -70,9 +70,14 @@ class GuardianClient:
         """Say that the effect was witnessed; `effect_ns` is T0+."""
         self._must("in_effect", fault_id=fault_id, effect_ns=effect_ns, witnesses=list(witnesses))
 
-    def undo(self, fault_id: str = "all", *, by: str, timeout_s: float = UNDO_S) -> tuple[UndoneFault, ...]:
-        """Undo one fault or all, latest first; returns when each is VERIFIED or ORPHANED (look at `state`)."""
-        answer = self._ask("undo", timeout_s, fault_id=fault_id, by=by)
+    def undo(
+        self, fault_id: str = "all", *, by: str, end: bool = False, timeout_s: float = UNDO_S
+    ) -> tuple[UndoneFault, ...]:
+        """Undo one fault or all, latest first; returns when each is VERIFIED or ORPHANED (look at `state`).
+
+        With `end` no later intent is taken: the run is over. Raises FaultError (no guardian, no such fault).
+        """
+        answer = self._ask("undo", timeout_s, fault_id=fault_id, by=by, end=end)
         if "faults" not in answer:
             raise FaultError(f"guardian: {answer.get('error', 'undo not understood')}")
         return tuple(

@@ -1,0 +1,291 @@
+"""The guardian: keeps the ledger, answers on its socket, and undoes the run when its supervisor cannot."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chaoslib_ext import processes
+from chaoslib_ext.guardian import takeover
+from chaoslib_ext.guardian.marker import Marker
+from chaoslib_ext.guardian.play import Player, to_stderr
+from drills.ledger import Entry, Ledger, LedgerError, State
+
+TICK_S = 0.1
+LINGER_S = 30.0
+"""How long a supervisor that was frozen may take to come back and end its run in order."""
+
+UNDO_BEGUN = (State.UNDOING, State.UNDONE, State.VERIFIED, State.ORPHANED)
+
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When the guardian acts unasked, in seconds."""
+
+    lease_s: float
+    max_duration_s: float
+
+
+class Guardian:
+    """One run's guardian. `run` returns the exit code: 0, or 6 when something is left behind."""
+
+    def __init__(self, run_dir: Path, socket_path: Path, marker_path: Path, limits: Limits) -> None:
+        self._marker_path, self._socket_path, self._limits = marker_path, socket_path, limits
+        self._ledger = Ledger(run_dir / "ledger.ndjson", run_dir.name)
+        lock(self._ledger)
+        self._player = Player(self._ledger)
+        self._undo_lock = threading.Lock()
+        self._over: str | None = self._ledger.book.over
+        self._closed = threading.Event()
+        self._terminate = threading.Event()
+        now = time.monotonic()
+        self._lease_until, self._max_until = now + limits.lease_s, now + limits.max_duration_s
+        self._linger_until: float | None = now + LINGER_S if self._over else None
+        self._listener = self._listen()
+        self._wake_r, self._wake_w = os.pipe()
+        self._ops: dict[str, Callable[[Answer], Answer]] = {
+            "intent": self._intent,
+            "applied": self._applied,
+            "in_effect": self._in_effect,
+            "undo": self._undo,
+            "beat": self._beat,
+            "children": self._children,
+            "sandbox": self._sandbox,
+            "state": self._state,
+            "close": self._close,
+        }
+
+    def _listen(self) -> socket.socket:
+        self._socket_path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(str(self._socket_path))
+        self._socket_path.chmod(0o600)
+        listener.listen(16)
+        return listener
+
+    def stop(self, *_: object) -> None:
+        """Undo everything and exit (SIGTERM): the machine goes down."""
+        self._terminate.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        os.write(self._wake_w, b"!")
+
+    def run(self, supervisor_fd: int) -> int:
+        """Serve until the run is closed, or taken over and ended."""
+        poll = select.poll()
+        for fd in (supervisor_fd, self._wake_r):
+            poll.register(fd, select.POLLIN)
+        for work in (self._accept, self._resume_undo):
+            threading.Thread(target=work, daemon=True).start()
+        last = time.monotonic()
+        while True:
+            ready = {fd for fd, _ in poll.poll(TICK_S * 1000)}
+            now = time.monotonic()
+            if now - last > 5 * TICK_S:
+                self._lease_until += now - last  # this process itself was held up: beats may wait in the socket
+            last = now
+            if self._closed.is_set():
+                return self._end()
+            if supervisor_fd in ready and os.read(supervisor_fd, 64) == b"":
+                return self._last_act("the supervisor died")
+            if self._terminate.is_set():
+                return self._last_act("the guardian was told to end")
+            self._timers(now)
+            if self._linger_until is not None and now >= self._linger_until:
+                return self._last_act(self._over or "nobody came back")
+
+    def _timers(self, now: float) -> None:
+        for entry in self._ledger.book.open():
+            if _expired(entry):
+                threading.Thread(target=self._play, args=([entry], "its duration ended"), daemon=True).start()
+        if self._over is not None:
+            return
+        if now >= self._max_until:
+            self._take_over(f"the run reached its maximum duration of {self._limits.max_duration_s:g} s")
+        elif now >= self._lease_until:
+            self._take_over(f"the supervisor gave no sign of life for {self._limits.lease_s:g} s")
+
+    def _take_over(self, by: str) -> None:
+        self._over = by
+        self._linger_until = time.monotonic() + LINGER_S
+        to_stderr(f"undoing everything: {by}")
+        with self._undo_lock:
+            done = takeover.undo_run(self._ledger, self._player, by)
+            takeover.settle(self._player, done, by)
+
+    def _last_act(self, by: str) -> int:
+        if self._over is None or self._ledger.book.open():
+            self._over = by
+            to_stderr(f"undoing everything: {by}")
+            with self._undo_lock:
+                done = takeover.undo_run(self._ledger, self._player, by)
+                if not self._ledger.book.sandbox_down:
+                    takeover.settle(self._player, done, by)
+        takeover.stop_sandbox(self._ledger.book, to_stderr)
+        if not self._ledger.book.open():
+            self._ledger.force("close")
+        return self._end()
+
+    def _end(self) -> int:
+        self._socket_path.unlink(missing_ok=True)
+        if self._ledger.book.open():
+            return 6
+        self._marker_path.unlink(missing_ok=True)
+        return 0
+
+    def _resume_undo(self) -> None:
+        """A predecessor died while it undid: go on where it stopped."""
+        begun = (State.UNDOING, State.UNDONE)
+        self._play([entry for entry in self._ledger.book.open() if entry.state in begun], "the guardian's restart")
+
+    def _play(self, entries: list[Entry], by: str) -> None:
+        with self._undo_lock:
+            self._player.undo([entry for entry in entries if entry.open], by)
+
+    def _accept(self) -> None:
+        # apart from the main loop, which may be busy undoing while beats come in
+        while True:
+            link, _ = self._listener.accept()
+            threading.Thread(target=self._serve, args=(link,), daemon=True).start()
+
+    def _serve(self, link: socket.socket) -> None:
+        with link, link.makefile("rwb") as stream:
+            try:
+                for line in stream:
+                    stream.write(json.dumps(self._answer(line)).encode() + b"\n")
+                    stream.flush()
+                    if self._closed.is_set():
+                        self._wake()
+            except OSError:
+                return  # the other side went away; what it asked for was done all the same
+
+    def _answer(self, line: bytes) -> Answer:
+        try:
+            request = json.loads(line)
+            return self._ops[request["op"]](request)
+        except LedgerError as error:
+            return {"ok": False, "error": f"{error}; no fault"}
+        except (ValueError, KeyError, TypeError) as error:
+            return {"ok": False, "error": f"request not understood: {error!r}"}
+
+    def _refusal(self) -> Answer:
+        return {"ok": False, "undone": True, "error": f"this run was undone: {self._over}"}
+
+    def _intent(self, request: Answer) -> Answer:
+        if self._over is not None:
+            return self._refusal()
+        body = {key: request[key] for key in ("fault_id", "fault", "params", "targets", "recipes", "describe")}
+        if not request["recipes"]:
+            return {"ok": False, "error": f"{request['fault_id']} has no undo; no fault"}
+        self._ledger.write("intent", **body, expires_s=request.get("expires_s"))
+        return {"ok": True}
+
+    def _applied(self, request: Answer) -> Answer:
+        return self._advance(request, State.APPLIED, issued_ns=request["issued_ns"])
+
+    def _in_effect(self, request: Answer) -> Answer:
+        data = {"effect_ns": request["effect_ns"], "witnesses": request["witnesses"]}
+        return self._advance(request, State.IN_EFFECT, **data)
+
+    def _advance(self, request: Answer, to: State, **data: Any) -> Answer:  # noqa: ANN401 - JSON
+        entry = self._ledger.book.find(request["fault_id"])
+        if entry is None:
+            return {"ok": False, "error": f"no fault {request['fault_id']!r} in this run"}
+        if entry.state in UNDO_BEGUN:
+            # it was undone while it was being applied: what landed late must go too
+            with self._undo_lock:
+                self._player.undo([entry], "it was applied after its undo")
+            return {"ok": False, "undone": True, "error": f"{entry.fault_id} was already undone"}
+        if entry.state is to:
+            return {"ok": True}
+        self._ledger.write("state", fault_id=entry.fault_id, state=str(to), **data)
+        return {"ok": True}
+
+    def _undo(self, request: Answer) -> Answer:
+        by, which = str(request["by"]), str(request["fault_id"])
+        if request.get("end"):
+            self._over = by
+            self._linger_until = time.monotonic() + LINGER_S
+            self._ledger.force("over", by=by)
+        with self._undo_lock:
+            book = self._ledger.book
+            found = book.find(which)
+            if which != "all" and found is None:
+                return {"ok": False, "error": f"no fault {which!r} in this run"}
+            entries = book.open() if found is None else [found]
+            self._player.undo([entry for entry in entries if entry.open], by)
+        return {"ok": not any(entry.open for entry in entries), "faults": [_shown(entry) for entry in entries]}
+
+    def _beat(self, _: Answer) -> Answer:
+        self._lease_until = time.monotonic() + self._limits.lease_s
+        if self._over is None:
+            return {"ok": True}
+        self._linger_until = time.monotonic() + LINGER_S  # it is back: let it end its run in order
+        return self._refusal()
+
+    def _children(self, request: Answer) -> Answer:
+        self._ledger.write(
+            "children", pids=[[int(pid), float(start), str(role)] for pid, start, role in request["pids"]]
+        )
+        return {"ok": True}
+
+    def _sandbox(self, request: Answer) -> Answer:
+        self._ledger.write("sandbox", down=request["down"])
+        return {"ok": True}
+
+    def _state(self, _: Answer) -> Answer:
+        book = self._ledger.book
+        faults = [_shown(entry) for entry in book.entries]
+        return {"ok": True, "run_id": book.run_id, "pid": os.getpid(), "over": self._over, "faults": faults}
+
+    def _close(self, _: Answer) -> Answer:
+        left = self._ledger.book.open()
+        if left:
+            return {"ok": False, "error": "still open: " + ", ".join(entry.fault_id for entry in left)}
+        self._ledger.force("close")
+        self._closed.set()
+        return {"ok": True}
+
+    def take_marker(self) -> None:
+        """Write this process into the run's marker, where there is one."""
+        try:
+            Marker.load(self._marker_path).with_guardian(processes.me()).save(self._marker_path)
+        except FileNotFoundError:
+            return
+
+
+def lock(ledger: Ledger) -> None:
+    """Become the only writer; the lock ends with the process. Raises LedgerError where another one lives."""
+    try:
+        fcntl.flock(ledger.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise LedgerError(f"{ledger.path}: another guardian or `muster undo` is at work on it") from error
+
+
+def _expired(entry: Entry) -> bool:
+    if entry.expires_s is None or entry.issued_ns is None or entry.state not in (State.APPLIED, State.IN_EFFECT):
+        return False
+    return time.monotonic_ns() >= entry.issued_ns + entry.expires_s * 1e9
+
+
+def _shown(entry: Entry) -> Answer:
+    return {
+        "fault_id": entry.fault_id,
+        "fault": entry.fault,
+        "describe": entry.describe,
+        "state": str(entry.state),
+        "undone_ns": entry.undone_ns,
+        "by_hand": list(entry.by_hand),
+    }

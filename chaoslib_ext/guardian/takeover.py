@@ -1,0 +1,67 @@
+"""What is done for a run that nobody looks after any more: by its guardian, or by `muster undo` where that is dead too.
+
+The runner ends first, so that it cannot apply anything behind the undo; then everything is undone; then the rest ends.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+
+from chaoslib_ext import httpjson, processes
+from chaoslib_ext.guardian.play import Player, Say
+from chaoslib_ext.guardian.verbs import NotUndone
+from drills.ledger import Book, Entry, Ledger
+
+CHILD_GRACE_S = 1.0
+"""Load and sampler may finish the line they write."""
+
+SETTLE_S = 0.1
+"""A request that the runner had sent before it ended is carried out by then; what it did is looked for once more."""
+
+DOWN_S = 60.0
+
+
+def undo_run(ledger: Ledger, player: Player, by: str) -> list[Entry]:
+    """End the children and undo everything of a run; return its faults that were open. `by` says why."""
+    ledger.force("over", by=by)
+    for pid, start, role in ledger.book.children:
+        if role == "runner":
+            processes.send(processes.tree(pid, start), signal.SIGKILL)
+    done = player.undo(ledger.book.open(), by)
+    rest = [one for pid, start, _ in ledger.book.children for one in processes.tree(pid, start)]
+    processes.end(rest, CHILD_GRACE_S)
+    return done
+
+
+def settle(player: Player, entries: Sequence[Entry], by: str) -> None:
+    """Look once more, a little later, and undo again what came back."""
+    if not entries:
+        return
+    time.sleep(SETTLE_S)
+    back = []
+    for entry in entries:
+        try:
+            player.look(entry)
+        except (NotUndone, httpjson.Unreachable):
+            back.append(entry)
+    if back:
+        player.undo([entry for entry in back if not entry.open], by)
+
+
+def stop_sandbox(book: Book, say: Say) -> bool:
+    """Stop the sandbox that this run owned, if any; False when it did not stop."""
+    if not book.sandbox_down:
+        return True
+    try:
+        done = subprocess.run(
+            book.sandbox_down, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DOWN_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        say(f"sandbox not stopped: {error}; run: {' '.join(book.sandbox_down)}")
+        return False
+    if done.returncode != 0:
+        say(f"sandbox not stopped: {done.stderr.strip()}; run: {' '.join(book.sandbox_down)}")
+    return done.returncode == 0

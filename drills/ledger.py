@@ -1,0 +1,252 @@
+"""The ledger of a run: what is to be undone, on disk before anything is touched.
+
+One line of NDJSON a change; the state of a run is the fold of its lines. The guardian alone writes it while it lives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from drills.clock import Clock, SystemClock
+from drills.errors import MusterError
+
+
+class State(StrEnum):
+    """States of a fault; every one but VERIFIED is open."""
+
+    INTENT = "INTENT"  # the recipes are durable; the fault may or may not have been applied
+    APPLIED = "APPLIED"
+    IN_EFFECT = "IN_EFFECT"
+    UNDOING = "UNDOING"
+    UNDONE = "UNDONE"  # every recipe was accepted
+    VERIFIED = "VERIFIED"  # the former state was observed
+    ORPHANED = "ORPHANED"  # given up for now; a person must look
+
+
+NEXT: Mapping[State, frozenset[State]] = {
+    State.INTENT: frozenset({State.APPLIED, State.UNDOING}),
+    State.APPLIED: frozenset({State.IN_EFFECT, State.UNDOING}),
+    State.IN_EFFECT: frozenset({State.UNDOING}),
+    # a second UNDOING: the process that played it died, or the fault's act was still under way and landed late
+    State.UNDOING: frozenset({State.UNDOING, State.UNDONE, State.ORPHANED}),
+    State.UNDONE: frozenset({State.UNDOING, State.VERIFIED, State.ORPHANED}),
+    State.VERIFIED: frozenset({State.UNDOING}),
+    State.ORPHANED: frozenset({State.UNDOING}),
+}
+"""Which state may follow which; an INTENT begins a fault, again only after VERIFIED."""
+
+
+class LedgerError(MusterError):
+    """A change that the states do not allow, or a ledger that cannot be read or written."""
+
+
+class LedgerUnwritable(LedgerError):
+    """The disk did not take a line."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One fault of the run."""
+
+    fault_id: str
+    fault: str
+    describe: str
+    targets: tuple[str, ...]
+    recipes: tuple[dict[str, Any], ...]
+    expires_s: float | None = None
+    state: State = State.INTENT
+    issued_ns: int | None = None
+    effect_ns: int | None = None
+    undone_ns: int | None = None
+    by: str | None = None
+    by_hand: tuple[str, ...] = ()
+
+    @property
+    def open(self) -> bool:
+        """Whether something of it may still be in the system."""
+        return self.state is not State.VERIFIED
+
+
+@dataclass(slots=True)
+class Book:
+    """The fold of a ledger. `over` is why the run was undone as a whole; `torn` counts lines a dying writer cut."""
+
+    run_id: str = ""
+    entries: list[Entry] = field(default_factory=list)
+    children: list[tuple[int, float, str]] = field(default_factory=list)
+    sandbox_down: tuple[str, ...] = ()
+    over: str | None = None
+    closed: bool = False
+    torn: int = 0
+
+    def find(self, fault_id: str) -> Entry | None:
+        """The latest fault of that id."""
+        return next((entry for entry in reversed(self.entries) if entry.fault_id == fault_id), None)
+
+    def open(self) -> list[Entry]:
+        """Faults to be undone, the latest first."""
+        return [entry for entry in reversed(self.entries) if entry.open]
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Fold one line in. Raises LedgerError where the states do not allow it; unknown kinds are ignored."""
+        match line.get("e"):
+            case "start":
+                self.run_id, self.closed = str(line["run_id"]), False
+            case "intent":
+                self._intent(line)
+            case "state":
+                self._state(line)
+            case "children":
+                self.children += [(int(pid), float(start), str(role)) for pid, start, role in line["pids"]]
+            case "sandbox":
+                self.sandbox_down = tuple(line["down"] or ())
+            case "over":
+                self.over = str(line["by"])
+            case "close":
+                self.closed = True
+
+    def _intent(self, line: Mapping[str, Any]) -> None:
+        fault_id = str(line["fault_id"])
+        earlier = self.find(fault_id)
+        if earlier is not None and earlier.open:
+            raise LedgerError(f"ledger: {fault_id} is already {earlier.state}; undo it first")
+        self.entries.append(
+            Entry(
+                fault_id,
+                str(line["fault"]),
+                str(line.get("describe", "")),
+                tuple(line.get("targets", ())),
+                tuple(line["recipes"]),
+                line.get("expires_s"),
+            )
+        )
+
+    def _state(self, line: Mapping[str, Any]) -> None:
+        entry, state = self.find(str(line["fault_id"])), State(line["state"])
+        if entry is None:
+            raise LedgerError(f"ledger: no fault {line['fault_id']!r} in this run")
+        if state not in NEXT[entry.state]:
+            raise LedgerError(f"ledger: {entry.fault_id} is {entry.state}; {state} cannot follow")
+        entry.state = state
+        entry.issued_ns = line.get("issued_ns", entry.issued_ns)
+        entry.effect_ns = line.get("effect_ns", entry.effect_ns)
+        entry.undone_ns = line.get("undone_ns", entry.undone_ns)
+        entry.by = line.get("by", entry.by)
+        entry.by_hand = tuple(line.get("by_hand", ()))
+
+
+def fold(lines: Iterable[bytes]) -> Book:
+    """The state after these lines.
+
+    A line that is not JSON was cut by a writer that died before it had answered: nothing depends on it, it is counted.
+    Raises LedgerError where whole lines contradict each other.
+    """
+    book = Book()
+    for line in lines:
+        if not line.strip():
+            continue
+        try:
+            raw = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            book.torn += 1
+            continue
+        try:
+            book.add(raw)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise LedgerError(f"ledger: a line was altered: {line[:80].decode(errors='replace')}") from error
+    return book
+
+
+def read(path: Path) -> Book:
+    """Fold the ledger at `path`; an absent one is empty. Raises LedgerError."""
+    try:
+        return fold(path.read_bytes().split(b"\n"))
+    except FileNotFoundError:
+        return Book()
+    except OSError as error:
+        raise LedgerError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+
+
+class Ledger:
+    """A ledger opened for writing, with its fold in `book`. Every line is on the disk before `write` returns."""
+
+    def __init__(self, path: Path, run_id: str, clock: Clock | None = None) -> None:
+        self.path, self._clock = path, clock or SystemClock()
+        self.book = read(path)
+        self._lock = threading.RLock()
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        size = os.fstat(self._fd).st_size
+        if size and os.pread(self._fd, 1, size - 1) != b"\n":
+            os.write(self._fd, b"\n")  # end the line that a dead writer left half
+        self.write("start", run_id=run_id, pid=os.getpid())
+        _sync_folder(path.parent)
+
+    @property
+    def fd(self) -> int:
+        """The file descriptor, to lock it."""
+        return self._fd
+
+    def write(self, kind: str, /, **data: Any) -> None:  # noqa: ANN401 - JSON
+        """Check, append, sync, then fold in: after a failure nothing has changed. Raises LedgerError."""
+        line = {"e": kind, "t_ns": self._clock.monotonic_ns(), "wall": self._clock.wall(), **data}
+        with self._lock:
+            trial = Book(entries=[_copy(entry) for entry in self.book.entries])
+            trial.add(line)
+            self._append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+            self.book.add(line)
+
+    def force(self, kind: str, /, **data: Any) -> str | None:  # noqa: ANN401 - JSON
+        """As `write`, where an undo must not wait for a disk: the fold changes anyway; returns what went wrong.
+
+        Raises LedgerError only where the states do not allow the change.
+        """
+        with self._lock:
+            try:
+                self.write(kind, **data)
+            except LedgerUnwritable as error:
+                self.book.add({"e": kind, **data})
+                return str(error)
+        return None
+
+    def _append(self, line: bytes) -> None:
+        size = os.fstat(self._fd).st_size
+        try:
+            while line:
+                line = line[os.write(self._fd, line) :]
+            os.fsync(self._fd)
+        except OSError as error:
+            with contextlib.suppress(OSError):  # half a line would count as torn: harmless, better avoided
+                os.ftruncate(self._fd, size)
+            raise LedgerUnwritable(f"{self.path}: {(error.strerror or str(error)).lower()}") from error
+
+    def close(self) -> None:
+        """Close the file; idempotent."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def by_hand(entries: Sequence[Entry]) -> list[str]:
+    """The commands that undo these by hand, without repetition."""
+    return list(dict.fromkeys(command for entry in entries for command in entry.by_hand))
+
+
+def _copy(entry: Entry) -> Entry:
+    return Entry(entry.fault_id, entry.fault, "", (), (), state=entry.state)
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
