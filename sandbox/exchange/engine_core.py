@@ -35,13 +35,16 @@ _log = logging.getLogger(__name__)
 
 
 class Link(Protocol):
-    """A gateway's connection, as answers see it; all three gather what leaves at the end of the loop tick."""
+    """A gateway's connection, as answers see it; all gather what leaves at the end of the loop tick."""
 
     def reply(self, rid: int, result: Result) -> None:
         """Answer a command."""
 
     def answer(self, rid: int, status: dict[str, Any] | None) -> None:
         """Answer a status query."""
+
+    def cannot_answer(self, rid: int) -> None:
+        """Tell that a status query finds no leader here; it may be asked again."""
 
     def send_status(self, status: dict[str, Any]) -> None:
         """Tell who leads."""
@@ -97,6 +100,7 @@ class Core:
     queries: deque[Query] = field(default_factory=deque)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     doubt: Doubt | None = None
+    clock: Callable[[], float] = time.monotonic
     on_taken: Callable[[list[Order]], None] | None = None
 
     def __post_init__(self) -> None:
@@ -109,7 +113,7 @@ class Core:
 
     def now(self) -> float:
         """The clock of every lease."""
-        return time.monotonic()
+        return self.clock()
 
     def record(self, event: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - values of a JSON record
         """A record of the truth log."""
@@ -166,12 +170,12 @@ class Core:
                 self.on_taken(taken)
 
     def ask(self, link: Link, rows: list[list[Any]]) -> None:
-        """Take status queries in; they are answered with the next entry of the log, or refused."""
+        """Take status queries in; they are answered with the next entry of the log: by then nobody else leads."""
         for rid, account, kind, id_ in rows:
             if self.leading:
                 self.queries.append(Query(link, rid, account, kind, id_))
             else:
-                self.refuse(link, rid)
+                link.cannot_answer(rid)
         self.arrived.set()
 
     def refuse(self, link: Link, rid: int, code: int = RetCode.UNAVAILABLE) -> None:
@@ -179,9 +183,11 @@ class Core:
         link.reply(rid, Result(int(code), 0, self.replica.epoch, "", "", 0))
         self.metrics.refused.inc()
 
-    def _refuse_all(self, items: Iterable[Order | Query]) -> None:
-        for item in items:
-            self.refuse(item.link, item.rid)
+    def _refuse_all(self, orders: Iterable[Order], queries: Iterable[Query]) -> None:
+        for order in orders:
+            self.refuse(order.link, order.rid)
+        for query in queries:
+            query.link.cannot_answer(query.rid)
 
     def answer(self, queries: list[Query]) -> None:
         """Answer queries from the state applied so far."""
@@ -227,9 +233,7 @@ class Core:
         self.metrics.stepdowns.inc()
         _log.warning("steps down from epoch %d: %s", self.replica.epoch, reason)
         self.tell_gateways()
-        if not self.plants.early_reply:  # those were answered when they came
-            self._refuse_all(self.orders)
-        self._refuse_all(self.queries)
+        self._refuse_all(() if self.plants.early_reply else self.orders, self.queries)  # early ones have their answers
         self.orders.clear()
         self.queries.clear()
 
@@ -242,7 +246,7 @@ class Core:
         if followed is not None and followed.entry.id == doubt.entry.id:
             self._release(followed.commands, followed.results, doubt.orders, doubt.queries)
             return
-        self._refuse_all((*doubt.orders, *doubt.queries))
+        self._refuse_all(doubt.orders, doubt.queries)
         if self.leading:
             self.step_down("another entry stands where ours was to go")
 

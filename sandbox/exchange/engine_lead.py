@@ -77,6 +77,8 @@ class Leader:
             except WrongLast as error:
                 self.doubt(entry, orders, queries)
                 await self.find_out(error.actual)
+                if core.leading:  # it was ours, and at the end of the log nobody else led when this was sent
+                    core.leadership.confirmed(sent)
                 return
             except LogUnavailable as error:
                 _log.info("entry %s: %s", entry.id, error)

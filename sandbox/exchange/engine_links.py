@@ -4,13 +4,11 @@ import asyncio
 import logging
 from typing import Any, cast
 
-import orjson
-
 from sandbox.exchange.commands import Result
 from sandbox.exchange.engine_core import Core
+from sandbox.exchange.wire import Lines, WireError, encode
 
 STATUS_S = 0.1
-_MAX_LINE = 4 * 2**20
 _MAX_UNSENT = 8 * 2**20  # a gateway that reads nothing is cut off instead of filling our memory
 
 _log = logging.getLogger(__name__)
@@ -22,9 +20,10 @@ class GatewayLink(asyncio.Protocol):
     def __init__(self, core: Core) -> None:
         self._core = core
         self._transport: asyncio.Transport | None = None
-        self._rest = b""
+        self._lines = Lines()
         self._results: list[list[Any]] = []
         self._answers: list[list[Any]] = []
+        self._unanswerable: list[int] = []
         self._scheduled = False
         self.peer = "?"
 
@@ -42,15 +41,10 @@ class GatewayLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take whole lines; a line that is none of the protocol ends the connection."""
-        lines = (self._rest + data).split(b"\n")
-        self._rest = lines.pop()
         try:
-            for line in lines:
-                if line:
-                    self._line(orjson.loads(line))
-            if len(self._rest) > _MAX_LINE:
-                raise ValueError(f"a line of more than {_MAX_LINE} bytes")
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+            for message in self._lines.feed(data):
+                self._take(message)
+        except (WireError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
             _log.warning("gateway %s does not speak the protocol, cut off: %s", self.peer, error)
             if self._transport is not None:
                 self._transport.abort()
@@ -65,11 +59,16 @@ class GatewayLink(asyncio.Protocol):
         self._answers.append([rid, status])
         self._schedule()
 
+    def cannot_answer(self, rid: int) -> None:
+        """Hand a query back at the end of this loop tick."""
+        self._unanswerable.append(rid)
+        self._schedule()
+
     def send_status(self, status: dict[str, Any]) -> None:
         """Tell who leads, at once."""
-        self._write(orjson.dumps({"s": status}) + b"\n")
+        self._write(encode({"s": status}))
 
-    def _line(self, message: dict[str, Any]) -> None:
+    def _take(self, message: dict[str, Any]) -> None:
         if "c" in message:
             self._core.submit(self, message["c"])
         if "q" in message:
@@ -85,14 +84,14 @@ class GatewayLink(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._scheduled = False
-        block = b""
+        message: dict[str, Any] = {}
         if self._results:
-            block += orjson.dumps({"r": self._results}) + b"\n"
-            self._results = []
+            message["r"], self._results = self._results, []
         if self._answers:
-            block += orjson.dumps({"a": self._answers}) + b"\n"
-            self._answers = []
-        self._write(block)
+            message["a"], self._answers = self._answers, []
+        if self._unanswerable:
+            message["x"], self._unanswerable = self._unanswerable, []
+        self._write(encode(message))
 
     def _write(self, block: bytes) -> None:
         transport = self._transport

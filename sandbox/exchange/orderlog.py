@@ -136,6 +136,8 @@ class OrderLog:
         status = (end.headers or {}).get("Status")
         if status == "404":
             return Page([], more=False)
+        if status == "503":
+            await self._allow_pages()
         if status != "204":
             raise LogUnavailable(f"reading {STREAM} was answered by status {status}")
         for offset, (sequence, _) in enumerate(entries):
@@ -174,6 +176,17 @@ class OrderLog:
             raise LogUnavailable(f"{type(error).__name__}: {error}") from error
         finally:
             del self._waiting[token]
+
+    async def _allow_pages(self) -> None:
+        """Nobody serves pages: there is no stream yet, or it was made without direct gets, which we then switch on."""
+        assert self._nc is not None
+        stream = self._nc.jetstream(timeout=_CONNECT_S)
+        try:
+            config = (await stream.stream_info(STREAM)).config
+            if not config.allow_direct:
+                await stream.update_stream(config.evolve(allow_direct=True))
+        except (NatsError, TimeoutError) as error:
+            _log.info("stream %s is not there: %s", STREAM, error)
 
     async def _on_message(self, message: Msg) -> None:
         waiting = self._waiting.get(message.subject[len(self._inbox) + 1 :])

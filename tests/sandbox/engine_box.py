@@ -143,7 +143,7 @@ class EngineBox:
             del error
 
         urls = [f"nats://127.0.0.1:{port}" for port in self.clients]
-        return await nats.connect(urls, error_cb=ignore, reconnect_time_wait=0.05, connect_timeout=0.5)  # type: ignore[arg-type]
+        return await nats.connect(urls, error_cb=ignore, reconnect_time_wait=0.05, connect_timeout=0.5)
 
     async def _api(self, subject: str, body: dict[str, Any]) -> dict[str, Any]:
         client = await self._connect()
@@ -156,7 +156,7 @@ class EngineBox:
             await client.close()
 
     async def _provision(self) -> None:
-        stream = {"name": "ORD", "subjects": ["ord.tyo"], "num_replicas": 3, "storage": "file", "allow_direct": True}
+        stream = {"name": "ORD", "subjects": ["ord.tyo"], "num_replicas": 3, "storage": "file"}
         deadline = time.monotonic() + 20
         while "error" in (answer := await self._api("STREAM.CREATE.ORD", stream)):
             assert time.monotonic() < deadline, answer
