@@ -60,10 +60,7 @@ class Outbox:
         waiting, self._waiting = self._waiting, []
         going = [(asked, reply) for asked, reply in waiting if asked.alive()]
         now_ns = time.monotonic_ns()
-        rows = [
-            [asked.op_id, asked.kind, reply.code, reply.data.get("seq", 0), reply.data.get("epoch", 0), asked.recv_ns]
-            for asked, reply in going
-        ]
+        rows = [_truth_row(asked, reply) for asked, reply in going]
         if not rows:
             return
         try:
@@ -74,3 +71,10 @@ class Outbox:
         for asked, reply in going:
             asked.send(reply)
             self._metrics.answered(asked.kind, reply.code, (now_ns - asked.recv_ns) / 1e9)
+
+
+def _truth_row(asked: Asked, reply: Reply) -> list[Any]:
+    """`[op_id, kind, code, seq, epoch, recv_ns]`; a status carries the code of what it tells about, seq 0 if unknown."""
+    data = reply.data
+    code = int(data.get("code", reply.code))
+    return [asked.op_id, asked.kind, code, data.get("seq", 0), data.get("epoch", 0), asked.recv_ns]
