@@ -16,8 +16,8 @@ from sandbox import links, nats
 from sandbox.agent_client import agent_process, instances
 from sandbox.errors import BadUse, Refused, SandboxError
 from sandbox.home import CHECKOUT, Box, write_json
-from sandbox.node.processes import MARK
 from sandbox.node.pods import parts_of
+from sandbox.node.processes import MARK
 from sandbox.node.resolve import Resolver
 from sandbox.node.source import StaticPods
 from sandbox.parts import PARTS, Found, ensure
@@ -47,9 +47,7 @@ def up(box: Box, wish: Wish, say: Callable[[str], None]) -> dict[str, Any] | Non
     state = box.state()
     if state and state["describe"]["state"] == "up" and agent_process(box):
         if wish.plant:
-            raise Refused(
-                "up: a sandbox is up already, and nothing can be planted in it; take it down first (muster sandbox down)"
-            )
+            raise Refused("up: a sandbox is up already and nothing can be planted in it; first: muster sandbox down")
         return None
     pods = StaticPods(wish.manifests).pods()
     topology = lay_out(pods)

@@ -32,5 +32,5 @@ def test_a_closed_log_refuses(tmp_path: Path) -> None:
     log = TruthLog(tmp_path / "x.ndjson")
     log.close()
     log.close()
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="Bad file descriptor"):
         log.append([{"a": 1}])

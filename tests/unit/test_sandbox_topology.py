@@ -1,0 +1,159 @@
+"""Topology: ports, links, references, the order bus's configuration, and what is described of it all."""
+
+import itertools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+import pytest
+
+from sandbox import nats, ports, topology
+from sandbox.cli_show import exports
+from sandbox.errors import BadUse, Refused
+from sandbox.home import Box
+from sandbox.links import pairs, write_config
+from sandbox.node.pods import Dial, Pod
+from sandbox.node.resolve import Resolver
+from sandbox.node.source import StaticPods
+from sandbox.topology import Topology, describe, lay_out
+
+
+@pytest.fixture(autouse=True)
+def every_port_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No socket in a unit test: ports are free, and given from 20000 on."""
+    monkeypatch.setattr(ports, "is_free", lambda _: True)
+    monkeypatch.setattr(topology, "is_free", lambda _: True)
+    monkeypatch.setattr("random.randrange", lambda _: 0)
+
+
+@pytest.fixture
+def exchange() -> Topology:
+    return lay_out(StaticPods().pods())
+
+
+def pod(name: str, service: str, dials: Sequence[Dial] = (), zone: str = "tyo-a", **more: dict[str, int]) -> Pod:
+    return Pod(
+        name,
+        service,
+        zone,
+        "tyo",
+        ("x",),
+        {},
+        more.get("ports", {}),
+        more.get("pinned", {}),
+        None,
+        "Always",
+        5,
+        tuple(dials),
+    )
+
+
+def test_every_port_is_given_once(exchange: Topology) -> None:
+    own = [port for named in exchange.ports.values() for port in named.values()]
+    listened = [int(link.listen.split(":")[1]) for link in exchange.links]
+    given = [exchange.agent_port, *own, *listened]
+    assert len(given) == len(set(given))
+    assert max(given) < ports.ceiling()
+
+
+def test_one_link_per_ordered_pair_that_talks(exchange: Topology) -> None:
+    engines, gateways, bus = ("engine-0", "engine-1"), ("gateway-0", "gateway-1"), ("nats-a", "nats-b", "nats-c")
+    expected = {(f"{g}>{e}", "gateway-engine") for g in gateways for e in engines}
+    expected |= {(f"{e}>{n}", "engine-bus") for e in engines for n in bus}
+    expected |= {(f"{a}>{b}", "bus-bus") for a, b in itertools.permutations(bus, 2)}
+    assert {(link.name, link.group) for link in exchange.links} == expected
+    for link in exchange.links:
+        assert int(link.upstream.split(":")[1]) in exchange.ports[link.target].values()
+
+
+def test_a_dial_reaches_its_own_zone_first() -> None:
+    pods = [pod("e", "engine", [Dial("bus", "bus", "c")], "tyo-b")]
+    pods += [pod(f"n-{zone}", "bus", zone=f"tyo-{zone}", ports={"c": 1}) for zone in "abc"]
+    assert [target.name for _, target, _, _ in pairs(pods)] == ["n-b", "n-a", "n-c"]
+
+
+def test_a_dangling_dial_is_a_mistake() -> None:
+    with pytest.raises(BadUse, match="e: muster/dials: no other pod of service 'bus'"):
+        pairs([pod("e", "engine", [Dial("g", "bus", "client")])])
+    with pytest.raises(BadUse, match="n has no port 'client'"):
+        pairs([pod("e", "engine", [Dial("g", "bus", "client")]), pod("n", "bus")])
+
+
+def test_a_pinned_port_in_use_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topology, "is_free", lambda port: port != 4000)
+    with pytest.raises(Refused, match=r"refused: web: port 4000 \(http\) is in use"):
+        lay_out([pod("web", "web", ports={"http": 80}, pinned={"http": 4000})])
+
+
+def test_too_few_free_ports_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "is_free", lambda _: False)
+    with pytest.raises(Refused, match="only 0 of 2 loopback ports"):
+        ports.allocate(2)
+
+
+def test_toxiproxy_gets_every_link(exchange: Topology, tmp_path: Path) -> None:
+    write_config(exchange.links, tmp_path / "t.json")
+    rows = orjson.loads((tmp_path / "t.json").read_bytes())
+    assert {row["name"]: row["upstream"] for row in rows} == {link.name: link.upstream for link in exchange.links}
+
+
+def test_a_bus_node_knows_the_others_by_their_links_only(exchange: Topology) -> None:
+    node = exchange.of_service("order-bus")[0]
+    text = nats.config(node, exchange.ports["nats-a"], exchange.links_from("nats-a"), Path("/s"))
+    routes = re.findall(r'"nats://([^"]+)"', text)
+    assert routes == [link.listen for link in exchange.links if link.source == "nats-a"]
+    assert "no_advertise: true" in text
+    assert 'advertise: "127.0.0.1:1"' in text
+    assert 'unique_tag: "az"' in text
+    assert 'server_tags: ["az:tyo-a"]' in text
+    for other in ("nats-b", "nats-c"):
+        for port in exchange.ports[other].values():
+            assert str(port) not in text
+
+
+def resolver(exchange: Topology, root: Path, plant: str = "") -> Resolver:
+    box = Box(root)
+    described = describe(exchange, box, "id", {}, bool(plant))
+    return Resolver(box, {"describe": described, "parts": {"nats-server": "/n", "toxiproxy": "/t"}}, plant)
+
+
+def test_references_are_filled(exchange: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
+    runnable = {p.name: resolver(exchange, Path("/box"), "W01").runnable(p) for p in exchange.pods}
+    own_zone = next(link for link in exchange.links if link.name == "engine-1>nats-b")
+    engine, gateway = runnable["engine-1"].env, runnable["gateway-0"].env
+    assert engine["MUSTER_NATS"].split(",")[0] == own_zone.listen
+    assert engine["MUSTER_ORDERS_PORT"] == str(exchange.ports["engine-1"]["orders"])
+    assert engine["MUSTER_PLANT"] == "W01"
+    assert engine["MUSTER_TRUTH"] == "/box/truth/engine-1.ndjson"
+    assert gateway["MUSTER_ENGINES"] == ",".join(
+        f"{link.target}={link.listen}" for link in exchange.links_from("gateway-0")
+    )
+    assert gateway["MUSTER_SECRET_FILE"] == "/box/secret"
+    assert runnable["nats-a"].argv == ("/n", "-c", "/box/conf/nats-a.conf")
+    assert "AWS_SECRET_ACCESS_KEY" not in engine
+
+
+@pytest.mark.parametrize("text", ["${PORT:nope}", "${PART:nope}", "${LINKS:nope}", "${NOPE}"])
+def test_a_dangling_reference_is_a_mistake(exchange: Topology, text: str) -> None:
+    with pytest.raises(BadUse, match=re.escape(f"nats-a: {text} refers to nothing")):
+        resolver(exchange, Path("/box")).fill(exchange.of_service("order-bus")[0], text)
+
+
+def test_described_as_promised(exchange: Topology) -> None:
+    shown = describe(exchange, Box(Path("/box")), "id", {"nats": "2.15.1"}, planted=True)
+    assert shown["planted"] is True
+    assert shown["regions"] == {"tyo": {"zones": ["a", "b", "c"]}}
+    assert [row["name"] for row in shown["instances"]][:2] == ["toxiproxy", "nats-a"]
+    assert shown["toxiproxy"] == shown["instances"][0]["http"]
+    assert len(shown["venue"]["rest"]) == len(shown["venue"]["ws"]) == len(shown["venue"]["audit"]) == 2
+    assert all(url.endswith("/v5/trade") for url in shown["venue"]["ws"])
+    assert set(shown["links"][0]) == {"name", "from", "to", "group", "listen", "upstream"}
+
+
+def test_exports_stay_on_loopback(exchange: Topology) -> None:
+    values = exports(describe(exchange, Box(Path("/box")), "id", {}, planted=False))
+    assert values["MUSTER_AGENT"] == f"http://127.0.0.1:{exchange.agent_port}"
+    assert all(url.split("//")[1].startswith("127.0.0.1:") for name, url in values.items() if name.endswith("_URL"))
+    assert values["KUBECONFIG"] == "/box/conf/kubeconfig"
