@@ -82,8 +82,9 @@ class _Market:
         order.price8 += away * self.random.randint(1, 3)
         order.rest8 = self._quantity(lot)
         self._add(order)
-        fields = {"parent": order.client_id, "price8": order.price8, "qty8": order.rest8}
-        self._row(t_ns, order.session, "amend", order.symbol, **fields)
+        self._row(
+            t_ns, order.session, "amend", order.symbol, parent=order.client_id, price8=order.price8, qty8=order.rest8
+        )
 
     def _rest(self, t_ns: int) -> None:
         symbol, side = self._pick()

@@ -80,7 +80,7 @@ class Trace:
     @property
     def rate(self) -> float:
         """Operations per second of recorded time."""
-        return self.table.num_rows / (self.duration_ns / 1e9)
+        return int(self.table.num_rows) / (self.duration_ns / 1e9)
 
 
 def bundled() -> dict[str, Path]:

@@ -3,14 +3,16 @@
 A line is `epoch seconds of arrival: JSON`; lines with `<-` were sent by the client and are left out. Market data shows
 levels, not orders, so the flow is a reconstruction by these rules:
 
-* A level that grows by q, or appears with q, is a new order: limit, GTC, of q at that price. A snapshot's levels seed the
-  book the same way; a later snapshot is compared with the book like a delta.
-* A level that shrinks by q, or goes, was traded or cancelled. Trades at that price within 0.5 s (before or after: the two
-  topics are not in step) explain it first, and fill the level's oldest orders. The rest is cancelled: the youngest order of
-  exactly q if there is one; else the youngest orders while they fit, and the youngest one left is amended to what remains of it.
-* A trade is an aggressive order: limit, IOC, at its price and quantity, on its taker's side. Trades from before a symbol's
-  first snapshot are left out.
-* Orders are dealt to the pseudo-sessions by CRC-32 of their client id; a cancel or amend belongs to its order's session.
+* A level that grows by q, or appears with q, is a new order: limit, GTC, of q at that price. A snapshot's levels seed
+  the book the same way; a later snapshot is compared with the book like a delta.
+* A level that shrinks by q, or goes, was traded or cancelled. Trades at that price within 0.5 s (before or after: the
+  two topics are not in step) explain it first, and fill the level's oldest orders. The rest is cancelled: the youngest
+  order of exactly q if there is one; else the youngest orders while they fit, and of the youngest one left the quantity
+  is amended to what remains of it.
+* A trade is an aggressive order: limit, IOC, at its price and quantity, on its taker's side. Trades from before the
+  first snapshot of a symbol are left out.
+* Orders are dealt to the pseudo-sessions by CRC-32 of their name (symbol, side, price and number, or the trade's id); a
+  cancel or amend belongs to its order's session.
 * The feed adds sizes in single precision (25.900002 for 25.9): a fractional size is rounded to six significant digits.
 """
 
@@ -175,7 +177,7 @@ class _Flow:
                 self._shrink(change.t_ns, book, level, -delta)
 
     def _place(self, t_ns: int, level: Level, qty8: int, name: str, tif: str) -> _Order:
-        symbol, side, price8 = level
+        _, side, price8 = level
         session = zlib.crc32(name.encode()) % self._sessions
         order = _Order(f"c{len(self.rows)}", session, qty8, qty8)
         self._add(t_ns, order, "place", level, tif=tif, type="Limit", side=side, price8=price8, qty8=qty8)
@@ -217,6 +219,6 @@ class _Flow:
         return taken
 
     def _add(self, t_ns: int, order: _Order, op: str, level: Level, **fields: Any) -> None:  # noqa: ANN401 - fields of Row
-        named = {"client_id": order.client_id} if op == "place" else {"parent": order.client_id}
-        row = Row(t_ns, order.session, f"session-{order.session}", op, level[0], **named, **fields)
+        fields["client_id" if op == "place" else "parent"] = order.client_id
+        row = Row(t_ns, order.session, f"session-{order.session}", op, level[0], **fields)
         self.rows.append(row)

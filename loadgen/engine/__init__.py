@@ -1,0 +1,1 @@
+"""The open-loop replay engine; it knows neither Locust nor gevent."""
