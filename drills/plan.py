@@ -76,7 +76,7 @@ class Resolver(Protocol):
 
 
 class Plan(Model):
-    """Everything that a run will do; `hash` covers all of it but the run id."""
+    """Everything that a run will do; `hash` covers all of it but the run id and the paths of files."""
 
     run_id: str | None = None
     name: str
@@ -107,8 +107,13 @@ class Plan(Model):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def hash(self) -> str:
-        """SHA-256 (hex) of the canonical JSON: keys sorted, no run id, no hash."""
-        body = self.model_dump(mode="json", exclude={"run_id", "hash"})
+        """SHA-256 (hex) of the canonical JSON: keys sorted, without hash, run id and where files lie.
+
+        What the files hold is covered: the definition is part of the plan, and so is the trace's own hash.
+        """
+        body = self.model_dump(
+            mode="json", exclude={"run_id": True, "hash": True, "definition_path": True, "trace": {"path"}}
+        )
         return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
     @model_validator(mode="before")
