@@ -107,11 +107,12 @@ class EngineLink(asyncio.Protocol):
             self._say(int(status["epoch"]) if status["leader"] else 0)
 
     def _answer(self, rid: int, answer: Any) -> None:  # noqa: ANN401  (a result row or a status object)
-        entry = self.pending.pop(rid, None)
+        entry = self.pending.get(rid)
         if entry is None:
             self._router.metrics.late.inc()
             return
         reply = executed(entry.asked.link_id, answer) if entry.finish is None else entry.finish(answer)
+        del self.pending[rid]  # not before: an answer that makes no sense leaves the request waiting
         self._router.outbox.put(entry.asked, reply)
 
     def _say(self, epoch: int) -> None:

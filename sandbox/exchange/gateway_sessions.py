@@ -88,14 +88,16 @@ class Session(WSListener):
             self._refuse("", "", RetCode.BAD_REQUEST, "the message is not a JSON object")
             return
         op, req_id = request.get("op"), safe_id(request.get("reqId"))
-        if op == "ping":
+        if not isinstance(op, str):
+            self._refuse("", req_id, RetCode.BAD_REQUEST, "op must be text")
+        elif op == "ping":
             self._write({"reqId": req_id, "retCode": 0, "retMsg": "pong", "op": "pong"})
         elif op == "auth":
             self._login(req_id, request.get("args"))
         elif op in KINDS or op == STATUS_OP:
             self._order(op, req_id, request)
         else:
-            self._refuse("", req_id, RetCode.BAD_REQUEST, f"no such op: {str(op)[:40]!r}")
+            self._refuse("", req_id, RetCode.BAD_REQUEST, f"no such op: {op[:40]!r}")
 
     def _login(self, req_id: str, args: object) -> None:
         if not isinstance(args, list) or len(args) != 3:
