@@ -129,13 +129,22 @@ def _wait_for_agent(box: Box, agent: "subprocess.Popen[bytes]") -> None:
 def _wait_until_ready(box: Box, agent: str) -> None:
     deadline = time.monotonic() + READY_S
     while True:
-        waiting = [row for row in instances(agent) if not row["ready"]]
+        waiting = [row for row in instances(agent) if not row["ready"] and not _has_finished(row)]
         if not waiting:
             return
-        hopeless = next((row for row in waiting if row["restarts"] >= _HOPELESS_RESTARTS), None)
+        hopeless = next((row for row in waiting if _is_hopeless(row)), None)
         if hopeless or time.monotonic() > deadline:
             raise SandboxError(_not_ready(box, hopeless or waiting[0], len(waiting)))
         time.sleep(0.03)
+
+
+def _has_finished(row: Mapping[str, Any]) -> bool:
+    """A job (restartPolicy other than Always) that has done its work."""
+    return bool(row["phase"] == "stopped" and row["last_exit"] == 0)
+
+
+def _is_hopeless(row: Mapping[str, Any]) -> bool:
+    return bool(row["phase"] == "stopped" or row["restarts"] >= _HOPELESS_RESTARTS)
 
 
 def _not_ready(box: Box, row: Mapping[str, Any], waiting: int) -> str:

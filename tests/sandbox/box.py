@@ -1,0 +1,123 @@
+"""A sandbox of its own for a test, driven as everybody drives it: by its command line and its agent's HTTP."""
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+import psutil
+
+from sandbox.home import CHECKOUT, checkout_key
+from sandbox.node.processes import marked
+
+WEB = """
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}, labels: {{app: web}}}}
+spec:
+  restartPolicy: {policy}
+  terminationGracePeriodSeconds: 1
+  containers:
+    - command: {command}
+      ports: [{{name: http, containerPort: 80{pinned}}}]
+      readinessProbe: {{httpGet: {{path: /, port: http}}, periodSeconds: 1}}
+"""
+SERVE = f'"${{PYTHON}}", {Path(__file__).parent / "stand_in.py"}, "${{PORT:http}}"'
+
+
+class TestBox:
+    """One sandbox under a MUSTER_HOME of its own, with a folder of manifests."""
+
+    __test__ = False
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.root = home / "sandbox" / checkout_key()
+        self.manifests = home / "manifests"
+        self.manifests.mkdir(parents=True, exist_ok=True)
+
+    def pod(self, name: str, command: str = f"[{SERVE}]", policy: str = "Always", host_port: int | None = None) -> None:
+        """Write the manifest of a stand-in instance."""
+        pinned = "" if host_port is None else f", hostPort: {host_port}"
+        text = WEB.format(name=name, command=command, policy=policy, pinned=pinned)
+        (self.manifests / f"{name}.yaml").write_text(text)
+
+    def popen(self, *words: str) -> "subprocess.Popen[str]":
+        """Start `python -m sandbox WORDS` without waiting for it."""
+        env = {**os.environ, "MUSTER_HOME": str(self.home), "PYTHONPATH": str(CHECKOUT)}
+        return subprocess.Popen(
+            [sys.executable, "-m", "sandbox", *words],
+            env=env,
+            cwd=self.home,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """Run `python -m sandbox WORDS` to its end."""
+        with self.popen(*words) as process:
+            out, err = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+    def up(self, *words: str, bundled: bool = False) -> None:
+        """Bring it up; the test's own manifests unless `bundled`."""
+        done = self.run("up", *words, *([] if bundled else ["--manifests", str(self.manifests)]))
+        assert done.returncode == 0, done.stderr
+
+    def describe(self) -> dict[str, Any]:
+        """What `describe` prints."""
+        done = self.run("describe")
+        assert done.returncode == 0, done.stderr
+        described: dict[str, Any] = json.loads(done.stdout)
+        return described
+
+    def call(self, method: str, path: str, body: object = None, base: str | None = None) -> tuple[int, Any]:
+        """One request to the agent (or to `base`): status and JSON."""
+        state = orjson.loads((self.root / "state.json").read_bytes())["describe"]
+        place = urlsplit(base or state["agent"])
+        connection = http.client.HTTPConnection(place.hostname or "", place.port or 0, timeout=10)
+        try:
+            connection.request(method, path, None if body is None else orjson.dumps(body))
+            answer = connection.getresponse()
+            return answer.status, orjson.loads(answer.read() or b"null")
+        finally:
+            connection.close()
+
+    def act(self, name: str, act: str, body: object = None) -> dict[str, Any]:
+        """POST an act on an instance; it must succeed."""
+        status, answer = self.call("POST", f"/instances/{name}/{act}", body)
+        assert status == 200, answer
+        return dict(answer)
+
+    def view(self, name: str) -> dict[str, Any]:
+        """One instance as the agent sees it."""
+        return dict(self.call("GET", f"/instances/{name}")[1])
+
+    def agent(self) -> psutil.Process:
+        """The agent's process."""
+        return psutil.Process(orjson.loads((self.root / "agent.json").read_bytes())["pid"])
+
+    def truth(self) -> list[dict[str, Any]]:
+        """The agent's truth log."""
+        return [orjson.loads(line) for line in (self.root / "truth" / "agent.ndjson").read_bytes().splitlines()]
+
+    def processes(self) -> list[psutil.Process]:
+        """Every live process of this sandbox, found by its mark, not by what the sandbox wrote."""
+        return [process for process in marked(self.root) if process.status() != psutil.STATUS_ZOMBIE]
+
+
+def until[T](ask: Callable[[], T], timeout_s: float = 10.0) -> T:
+    """Ask until the answer is truthy; fails after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not (answer := ask()):
+        assert time.monotonic() < deadline, f"still {answer!r} after {timeout_s} s"
+        time.sleep(0.02)
+    return answer

@@ -1,0 +1,176 @@
+"""The node agent and its instances, with small stand-ins for the exchange."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.sandbox.box import SERVE, TestBox, until
+
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestBox]:
+    made = TestBox(tmp_path_factory.mktemp("box"))
+    made.pod("web-0")
+    made.pod("web-1")
+    made.pod("stubborn", f"[{SERVE}, ignore-term]")
+    made.up()
+    try:
+        yield made
+    finally:
+        assert made.run("down").returncode == 0
+        assert made.processes() == []
+
+
+def test_every_instance_has_its_own_session_and_is_on_record(box: TestBox) -> None:
+    view = box.view("web-0")
+    assert view["phase"] == "running"
+    assert view["ready"] is True
+    assert os.getsid(view["pid"]) == view["pid"]
+    assert psutil.Process(view["pid"]).create_time() == pytest.approx(view["start_time"], abs=1)
+    assert f'"pid":{view["pid"]}' in (box.root / "children.ndjson").read_text()
+
+
+def test_a_killed_instance_comes_back(box: TestBox) -> None:
+    before = box.view("web-0")
+    after = box.act("web-0", "kill", {"signal": "KILL"})
+    assert after["pid"] != before["pid"]
+    back = until(lambda: (now := box.view("web-0"))["ready"] and now)
+    assert back["restarts"] == before["restarts"] + 1
+    assert back["last_exit"] == -signal.SIGKILL
+
+
+def test_a_held_instance_stays_down_until_released(box: TestBox) -> None:
+    pid = box.view("web-1")["pid"]
+    for _ in range(2):
+        held = box.act("web-1", "kill", {"signal": "KILL", "hold": True})
+        assert (held["phase"], held["pid"], held["ready"]) == ("held", None, False)
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    assert box.act("web-1", "kill", {"signal": "KILL", "hold": False})["phase"] == "held"  # only release undoes a hold
+    started = {box.act("web-1", "release")["pid"] for _ in range(2)}
+    assert len(started) == 1
+    assert pid not in started
+    until(lambda: box.view("web-1")["ready"])
+
+
+def test_a_paused_instance_goes_on_where_it_was(box: TestBox) -> None:
+    pid = box.view("web-0")["pid"]
+    for _ in range(2):
+        paused = box.act("web-0", "pause")
+        assert (paused["phase"], paused["ready"]) == ("paused", False)
+        assert psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    for _ in range(2):
+        assert box.act("web-0", "resume")["phase"] == "running"
+    assert box.view("web-0")["pid"] == pid
+
+
+def test_a_stop_from_outside_is_seen(box: TestBox) -> None:
+    pid = box.view("web-0")["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: box.view("web-0")["phase"] == "paused")
+    assert box.act("web-0", "resume")["phase"] == "running"
+
+
+def test_stopped_stays_stopped_until_started(box: TestBox) -> None:
+    for _ in range(2):
+        assert box.act("web-1", "stop")["phase"] == "stopped"
+    assert box.act("web-1", "start")["pid"] is not None
+    until(lambda: box.view("web-1")["ready"])
+
+
+def test_one_that_ignores_sigterm_or_is_paused_ends_all_the_same(box: TestBox) -> None:
+    box.act("stubborn", "pause")
+    assert box.act("stubborn", "stop")["phase"] == "stopped"
+    box.act("stubborn", "release")
+    until(lambda: box.view("stubborn")["ready"])
+    box.act("stubborn", "pause")
+    assert box.act("stubborn", "kill", {"signal": "TERM", "hold": True})["phase"] == "held"
+    box.act("stubborn", "release")
+    until(lambda: box.view("stubborn")["ready"])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "words"),
+    [
+        ("GET", "/instances/nope", None, 404, "no instance 'nope'; there are stubborn, web-0, web-1"),
+        ("POST", "/instances/nope/kill", None, 404, "no instance 'nope'"),
+        ("POST", "/instances/web-0/explode", None, 404, "no act 'explode'"),
+        ("POST", "/instances/web-0/kill", {"signal": "NOPE"}, 400, "no signal 'NOPE'"),
+        ("POST", "/instances/web-0/kill", {"hold": "yes"}, 400, "the body is"),
+        ("POST", "/instances/web-0/kill", [1], 400, "the body is"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(
+    box: TestBox, method: str, path: str, body: object, status: int, words: str
+) -> None:
+    answered, answer = box.call(method, path, body)
+    assert answered == status
+    assert words in answer["error"]
+    assert box.view("web-0")["phase"] == "running"
+
+
+def test_the_truth_is_told_before_the_effect(box: TestBox) -> None:
+    pid = box.view("web-0")["pid"]
+    box.act("web-0", "kill", {"signal": "KILL", "hold": True})
+    box.act("web-0", "release")
+    mine = [row for row in box.truth() if row["instance"] == "web-0"][-3:]
+    assert [row["e"] for row in mine] == ["kill", "exit", "start"]
+    assert [row["pid"] for row in mine[:2]] == [pid, pid]
+    times = [row["t_ns"] for row in mine]
+    assert times == sorted(times)
+    assert mine[0]["hold"] is True
+
+
+def test_status_shows_all_of_it(box: TestBox) -> None:
+    until(lambda: box.view("web-0")["ready"])
+    shown = box.run("status")
+    assert shown.returncode == 0
+    assert [line.split()[0] for line in shown.stdout.splitlines()] == ["instance", "stubborn", "web-0", "web-1"]
+    assert '"phase": "running"' in box.run("status", "--json").stdout
+
+
+def test_the_agent_is_idle_when_nothing_happens(box: TestBox) -> None:
+    agent = box.agent()
+    agent.cpu_percent()
+    assert agent.cpu_percent(interval=2.0) < 2.0  # 1 % is the aim; a busy machine rounds up
+
+
+def test_logs_of_an_instance_and_of_nobody(box: TestBox) -> None:
+    assert "GET / HTTP/1.1" in box.run("logs", "web-0").stdout
+    nobody = box.run("logs", "nope")
+    assert nobody.returncode == 2
+    assert "there are stubborn, web-0, web-1" in nobody.stderr
+    assert box.run("logs", "../secret").returncode == 2
+
+
+def test_a_second_up_says_so_and_touches_nothing(box: TestBox) -> None:
+    pid = box.view("web-0")["pid"]
+    again = box.run("up", "--manifests", str(box.manifests))
+    assert again.returncode == 0
+    assert "already up" in again.stderr
+    planted = box.run("up", "--plant", "W01")
+    assert planted.returncode == 5
+    assert planted.stderr.startswith("refused: ")
+    assert box.view("web-0")["pid"] == pid
+
+
+def test_the_secret_is_nowhere_but_in_its_file(box: TestBox) -> None:
+    secret_file = box.root / "secret"
+    assert secret_file.stat().st_mode & 0o777 == 0o600
+    secret = secret_file.read_text()
+    assert len(bytes.fromhex(secret)) == 32
+    shown = box.run("env").stdout + box.run("describe").stdout + box.run("status", "--json").stdout
+    assert secret not in shown
+    for path in (path for path in box.root.rglob("*") if path.is_file() and path != secret_file):
+        assert secret not in path.read_text(errors="replace"), path
+
+
+def test_env_is_for_a_shell(box: TestBox, tmp_path: Path) -> None:
+    exported = dict(line.removeprefix("export ").split("=", 1) for line in box.run("env").stdout.splitlines())
+    assert exported["MUSTER_AGENT"] == box.describe()["agent"]
+    assert Path(exported["KUBECONFIG"]).is_file()
