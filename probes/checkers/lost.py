@@ -1,0 +1,33 @@
+"""lost = acknowledged with ok, and absent from the audit."""
+
+from __future__ import annotations
+
+from drills.clock import NS
+from drills.history import Mask
+from drills.rpo import CheckResult
+from probes.checkers.base import Case, checker, marked
+
+
+@checker
+def check(case: Case) -> CheckResult:
+    """Count acknowledged operations without a row in the audit. An operation without an answer is never lost."""
+    hits = case.history.ok & (case.rows() == 0)
+    kind, notes = _reading(case, hits) if hits.any() else (None, ())
+    return marked("lost", case, hits, kind=kind, notes=notes)
+
+
+def _reading(case: Case, hits: Mask) -> tuple[str, tuple[str, ...]]:
+    """What the pattern of the loss points to: a suffix of what was acknowledged before the fault, or something else."""
+    if case.fault_window is None:
+        return "acknowledged-then-lost", ()
+    t0_high = case.fault_window[1]
+    before = hits & (case.history.answered <= t0_high)
+    if not before.any():
+        return "acknowledged-then-lost", ("all of them were acknowledged after the fault took effect",)
+    oldest = int(case.history.answered[before].min())
+    acknowledged = case.history.ok & (case.history.answered >= oldest) & (case.history.answered <= t0_high)
+    share = int(before.sum()) / int(acknowledged.sum())
+    span_ms = (t0_high - oldest) / NS * 1000
+    note = f"{share:.0%} of what was acknowledged in the last {span_ms:.0f} ms before the fault took effect is gone"
+    # a suffix: the venue answered before what it answered was safe; scattered holes are another defect
+    return ("ack-before-replicate" if share >= 0.5 else "acknowledged-then-lost"), (note,)
