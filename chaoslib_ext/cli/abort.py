@@ -1,0 +1,64 @@
+"""`muster abort`: stops a run that somebody else's terminal holds, and waits until it is undone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import click
+
+from chaoslib_ext import scope
+from chaoslib_ext.guardian.marker import Marker
+from drills import ledger
+from drills.errors import UndoIncomplete, UsageError
+from drills.units import parse_duration
+
+REQUEST = "abort.request"
+"""The file in the run directory that tells the supervisor that a person, not the system, sent the signal."""
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option("--within", default="90s", show_default=True, help="How long to wait for the undo.")
+def command(run: str | None, within: str) -> None:
+    """Stop RUN (an id or a run directory; the only one when left out), undo its faults, and wait until they are."""
+    try:
+        seconds = parse_duration(within)
+    except ValueError as error:
+        raise UsageError(f"--within: {error}") from error
+    marker = _chosen(run)
+    if not marker.supervised:
+        raise UsageError(f"{marker.run_id}: its supervisor is dead; run `muster undo {marker.run_id}`")
+    (Path(marker.run_dir) / REQUEST).write_text("muster abort\n")
+    os.kill(marker.supervisor[0], signal.SIGTERM)
+    left = _wait(marker, seconds)
+    if left:
+        names = [f"{entry.fault_id} of {marker.run_id} ({entry.state})" for entry in left]
+        raise UndoIncomplete(names, ledger.by_hand(left) or [f"muster undo {marker.run_id}"])
+    click.echo(f"{marker.run_id}: aborted, undone", err=True)
+
+
+def _chosen(run: str | None) -> Marker:
+    if run is not None:
+        found = scope.find(run)
+        if found is None:
+            raise UsageError(f"{run}: no such run is open; `muster runs` lists them")
+        return found
+    running = [marker for marker in scope.markers() if marker.supervised]
+    if len(running) != 1:
+        names = ", ".join(marker.run_id for marker in running)
+        raise UsageError(f"name one of the running: {names}" if running else "nothing is running")
+    return running[0]
+
+
+def _wait(marker: Marker, seconds: float) -> list[ledger.Entry]:
+    """Until supervisor and guardian have ended, or nothing may be open any more; return what still is."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        gone = scope.find(marker.run_id) is None
+        if gone or not (marker.supervised or marker.guarded):
+            break
+        time.sleep(0.05)
+    return ledger.read(marker.ledger).open()

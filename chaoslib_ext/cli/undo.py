@@ -1,0 +1,103 @@
+"""`muster undo`: plays what a run left open, from any folder, with or without its guardian."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from chaoslib_ext import processes, scope
+from chaoslib_ext.guardian import takeover
+from chaoslib_ext.guardian.client import GuardianClient
+from chaoslib_ext.guardian.marker import Marker
+from chaoslib_ext.guardian.play import GIVE_UP_S, Player
+from chaoslib_ext.guardian.server import lock
+from drills import ledger
+from drills.errors import FaultError, UndoIncomplete, UsageError
+from drills.units import parse_duration
+
+BY = "muster undo"
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option("--all", "everything", is_flag=True, help="Every run that left something open.")
+@click.option("--give-up", default=f"{GIVE_UP_S:g}s", show_default=True, help="How long to try before a person must.")
+def command(run: str | None, everything: bool, give_up: str) -> None:
+    """Undo what RUN (an id or a run directory) left open; exit 0 when nothing is, 6 with the commands by hand."""
+    if (run is None) == (not everything):
+        raise UsageError("give a run, or --all")
+    try:
+        seconds = parse_duration(give_up)
+    except ValueError as error:
+        raise UsageError(f"--give-up: {error}") from error
+    left: list[str] = []
+    by_hand: list[str] = []
+    for marker in _chosen(run):
+        still = _undo(marker, seconds)
+        left += [f"{entry.fault_id} of {marker.run_id}" for entry in still]
+        by_hand += ledger.by_hand(still)
+    if left:
+        raise UndoIncomplete(left, by_hand)
+
+
+def _chosen(run: str | None) -> list[Marker]:
+    if run is None:
+        found = scope.markers()
+        if not found:
+            click.echo("nothing is open", err=True)
+        return found
+    marker = scope.find(run)
+    if marker is not None:
+        return [marker]
+    if ledger.read(Path(run) / "ledger.ndjson").open():
+        # its marker is gone, its ledger is not: the ledger decides
+        return [Marker(Path(run).name, str(Path(run).absolute()), "", (), (0, 0.0))]
+    click.echo(f"{run}: nothing is open", err=True)
+    return []
+
+
+def _undo(marker: Marker, give_up_s: float) -> list[ledger.Entry]:
+    if marker.guarded:
+        try:
+            GuardianClient(marker.socket).undo(by=BY, end=True)
+        except FaultError as error:
+            click.echo(f"{marker.run_id}: {error}; playing its ledger from here", err=True)
+            processes.end([marker.guardian] if marker.guardian else [], 1.0)
+        else:
+            return _report(marker, ledger.read(marker.ledger))
+    return _play(marker, give_up_s)
+
+
+def _play(marker: Marker, give_up_s: float) -> list[ledger.Entry]:
+    if not marker.ledger.exists():
+        if marker.supervised:
+            raise UsageError(f"{marker.run_id}: {marker.ledger} is not there yet; try again")
+        click.echo(f"{marker.run_id}: it died before its first fault", err=True)
+        scope.release(marker.run_id)
+        return []
+    book = ledger.Ledger(marker.ledger, marker.run_id)
+    try:
+        lock(book)
+        player = Player(book, give_up_s=give_up_s, say=lambda text: click.echo(text, err=True))
+        done = takeover.undo_run(book, player, BY)
+        takeover.settle(player, done, BY)
+        still = _report(marker, book.book)
+        stopped = marker.supervised or takeover.stop_sandbox(book.book, lambda text: click.echo(text, err=True))
+        if not still and stopped and not marker.supervised:
+            book.write("close")
+            scope.release(marker.run_id)
+        if not stopped:
+            raise UndoIncomplete([f"the sandbox of {marker.run_id}"], [" ".join(book.book.sandbox_down)])
+        return still
+    finally:
+        book.close()
+
+
+def _report(marker: Marker, book: ledger.Book) -> list[ledger.Entry]:
+    for entry in book.entries:
+        if not entry.open and entry.by == BY:
+            click.echo(f"{marker.run_id}: undone {entry.fault_id} ({entry.describe})", err=True)
+    if book.torn:
+        click.echo(f"{marker.run_id}: {book.torn} half-written line(s) in its ledger were skipped", err=True)
+    return book.open()

@@ -1,0 +1,250 @@
+"""The guardian on real processes: whatever is killed, nothing of a fault is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from chaoslib_ext import processes, scope
+from chaoslib_ext.guardian.client import GuardianClient
+from chaoslib_ext.guardian.start import GuardianProcess
+from chaoslib_ext.world import World
+from drills import ledger
+from drills.errors import Aborted, FaultError, Refused
+from drills.ledger import State
+from tests.standins import Exchange, exchange, until
+
+pytestmark = pytest.mark.sandbox
+
+KILL = 'process.kill={"instance": "engine-0"}'
+PAUSE = 'process.pause={"instance": "engine-1"}'
+SLOW = 'network.latency={"link": "gateway-0>engine-0", "ms": 5, "toward": "down"}'
+CUT = 'network.cut={"link": "gateway-0>engine-1"}'
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MUSTER_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def box() -> Iterator[Exchange]:
+    with exchange() as made:
+        yield made
+
+
+class Run:
+    """tests.guarded as a child: a supervisor with its guardian, runner and load."""
+
+    def __init__(self, box: Exchange, tmp_path: Path, *faults: str, **env: str) -> None:
+        (tmp_path / "describe.json").write_text(json.dumps(box.describe()))
+        self.dir = tmp_path / "runs" / "20260101T000000Z-test"
+        argv = [sys.executable, "-m", "tests.guarded", str(tmp_path / "describe.json"), str(self.dir), *faults]
+        self.process = subprocess.Popen(
+            argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **env}, start_new_session=True
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, self.process.stderr and self.process.stderr.read()
+        said = json.loads(line)
+        self.guardian = psutil.Process(said["guardian"])
+        self.children = [psutil.Process(pid) for pid in said["children"]]
+        self.client = GuardianClient(said["socket"])
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def ended(self, who: list[psutil.Process]) -> bool:
+        return not any(processes.alive(one.pid, one.create_time()) for one in who if one.is_running())
+
+    def close(self) -> None:
+        everyone = [*self.children, self.guardian]
+        self.kill()
+        for one in everyone:
+            if one.is_running():
+                one.kill()
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+@pytest.fixture
+def start(box: Exchange, tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    made: list[Run] = []
+
+    def starter(*faults: str, **env: str) -> Run:
+        made.append(Run(box, tmp_path, *faults, **env))
+        return made[-1]
+
+    yield starter
+    for run in made:
+        run.close()
+
+
+def nothing_left(run: Run, before: dict[str, Any], world: World) -> bool:
+    undone = World.diff(before, world.snapshot()) == []
+    return undone and run.ended([*run.children, run.guardian]) and not scope.markers()
+
+
+def states(run: Run) -> list[State]:
+    return [entry.state for entry in ledger.read(run.dir / "ledger.ndjson").entries]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+def test_the_supervisor_dies_and_everything_is_undone(
+    signum: signal.Signals, box: Exchange, start: Callable[..., Run]
+) -> None:
+    world = World.from_describe(box.describe())
+    before = world.snapshot()
+    run = start(SLOW, CUT, PAUSE, KILL)
+    run.process.send_signal(signum)
+    run.process.wait()
+    until(lambda: nothing_left(run, before, world))
+    assert states(run) == [State.VERIFIED] * 4
+    assert ledger.read(run.dir / "ledger.ndjson").over == "the supervisor died"
+
+
+def test_a_frozen_supervisor_loses_its_lease_and_learns_it(box: Exchange, start: Callable[..., Run]) -> None:
+    run = start(PAUSE, LEASE="0.6")
+    run.process.send_signal(signal.SIGSTOP)
+    until(lambda: states(run) == [State.VERIFIED])
+    assert box.agent.phase("engine-1") == "running"
+    until(lambda: run.ended(run.children))
+    assert run.client.beat() == "this run was undone: the supervisor gave no sign of life for 0.6 s"
+    with pytest.raises(Aborted, match="this run was undone"):
+        run.client.intent("f9", "x", params={}, targets=[], recipes=[{"verb": "v", "args": {}}], describe="")
+
+
+def test_the_maximum_duration_ends_a_run_that_beats(start: Callable[..., Run]) -> None:
+    run = start(KILL, LONGEST="1.5")
+    until(lambda: states(run) == [State.VERIFIED])
+    assert "maximum duration" in str(ledger.read(run.dir / "ledger.ndjson").over)
+
+
+def test_a_killed_guardian_is_started_again_and_knows(box: Exchange, start: Callable[..., Run]) -> None:
+    world = World.from_describe(box.describe())
+    before = world.snapshot()
+    run = start(KILL, CUT, RESTART="1")
+    run.guardian.kill()
+    again = until(lambda: _answers(run.client, not_pid=run.guardian.pid))
+    assert [fault["state"] for fault in again["faults"]] == ["IN_EFFECT", "IN_EFFECT"]
+    run.guardian = psutil.Process(again["pid"])
+    run.kill()
+    until(lambda: nothing_left(run, before, world))
+
+
+def _answers(client: GuardianClient, not_pid: int) -> dict[str, Any] | None:
+    try:
+        state = client.state()
+    except FaultError:
+        return None
+    return state if state["pid"] != not_pid else None
+
+
+def test_both_killed_then_muster_undo_from_any_folder(box: Exchange, start: Callable[..., Run], tmp_path: Path) -> None:
+    world = World.from_describe(box.describe())
+    before = world.snapshot()
+    mark = tmp_path / "sandbox-was-stopped"
+    run = start(SLOW, CUT, PAUSE, KILL, DOWN=json.dumps(["touch", str(mark)]))
+    run.guardian.kill()
+    run.kill()
+    until(lambda: run.ended([run.guardian]))
+    with pytest.raises(Refused, match=r"open-orphan.*left f3, f2, f1, f0 open.*muster undo 20260101T000000Z-test"):
+        scope.claim("20260102T000000Z-next", tmp_path / "next", ["sandbox"])
+    done = muster("undo", "--all", cwd=tmp_path / "home")
+    assert done.returncode == 0, done.stderr
+    assert nothing_left(run, before, world)
+    assert mark.exists()
+    assert muster("undo", "--all", cwd=Path("/")).returncode == 0
+
+
+def muster(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("muster")
+    return subprocess.run([program, *args], cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_muster_undo_reaches_a_living_guardian(box: Exchange, start: Callable[..., Run], tmp_path: Path) -> None:
+    world = World.from_describe(box.describe())
+    before = world.snapshot()
+    run = start(KILL)
+    done = muster("undo", run.dir.name, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert World.diff(before, world.snapshot()) == []
+    assert run.client.beat() == "this run was undone: muster undo"
+
+
+def test_an_orphan_has_exit_code_6_and_its_command(box: Exchange, start: Callable[..., Run], tmp_path: Path) -> None:
+    run = start(CUT)
+    run.guardian.kill()
+    run.kill()
+    box.toxiproxy.close()
+    book = ledger.Ledger(run.dir / "ledger.ndjson", run.dir.name)
+    args = {"api": box.agent.url, "proxy": "x", "enabled": True}
+    recipes = [{"verb": "toxiproxy.set_enabled", "args": args}]
+    book.write("intent", fault_id="stuck", fault="network.cut", describe="cut x", recipes=recipes)
+    book.close()
+    done = muster("undo", "--all", "--give-up", "1s", cwd=tmp_path)
+    assert done.returncode == 6
+    assert f"curl -fsS -X POST -d '{{\"enabled\": true}}' {box.agent.url}/proxies/x" in done.stderr
+    with pytest.raises(Refused, match="open-orphan"):
+        scope.claim("20260102T000000Z-next", tmp_path / "next", ["sandbox"])
+
+
+def test_signals_of_the_terminal_do_not_reach_it(box: Exchange, start: Callable[..., Run]) -> None:
+    run = start(KILL)
+    assert os.getsid(run.guardian.pid) == run.guardian.pid
+    for signum in (signal.SIGINT, signal.SIGHUP):
+        run.guardian.send_signal(signum)
+    assert run.client.state()["over"] is None
+    assert box.agent.phase("engine-0") == "held"
+
+
+def test_a_full_disk_means_no_fault(box: Exchange, start: Callable[..., Run]) -> None:
+    run = start(PAUSE)
+    size = (run.dir / "ledger.ndjson").stat().st_size
+    resource.prlimit(run.guardian.pid, resource.RLIMIT_FSIZE, (size, size))
+    recipe = {"verb": "agent.release", "args": {"agent": box.agent.url, "instance": "engine-0"}}
+    with pytest.raises(FaultError, match=r"ledger.ndjson: file too large; no fault$"):
+        run.client.intent("f9", "process.kill", params={}, targets=["engine-0"], recipes=[recipe], describe="")
+    run.kill()  # and what was open is undone all the same
+    until(lambda: box.agent.phase("engine-1") == "running")
+
+
+def test_a_duration_ends_by_itself(box: Exchange, start: Callable[..., Run]) -> None:
+    run = start('network.latency={"link": "gateway-0>engine-0", "ms": 20, "duration": "1s"}')
+    until(lambda: states(run) == [State.VERIFIED])
+    assert ledger.read(run.dir / "ledger.ndjson").entries[0].by == "its duration ended"
+    assert run.client.beat() is None
+
+
+def test_a_guardian_that_is_not_there_means_no_fault(tmp_path: Path) -> None:
+    with pytest.raises(FaultError, match=r"guardian does not answer.*no fault"):
+        GuardianClient(tmp_path / "none.sock").intent("f", "x", params={}, targets=[], recipes=[], describe="")
+
+
+def test_a_run_that_ends_in_order_leaves_no_marker(tmp_path: Path) -> None:
+    guardian = GuardianProcess.start(tmp_path / "run-1", ["sandbox"], max_duration_s=30)
+    with pytest.raises(Refused, match=r"scope-locked.*run-1 holds sandbox"):
+        scope.claim("run-2", tmp_path / "run-2", ["sandbox", "more"])
+    assert guardian.close() == 0
+    assert scope.markers() == []
+    scope.claim("run-2", tmp_path / "run-2", ["sandbox"])
+    scope.release("run-2")
+
+
+def test_it_starts_fast_and_stays_small(tmp_path: Path) -> None:
+    guardian = GuardianProcess.start(tmp_path / "run-1", ["sandbox"], max_duration_s=30)
+    assert psutil.Process(guardian.pid).memory_info().rss < 40e6
+    assert guardian.let_go() == 0
