@@ -86,7 +86,8 @@ def _interrupt(_: int, __: FrameType | None) -> None:
 
 def main() -> None:
     """Run the command line and exit; every failure is one line on stderr."""
-    signal.signal(signal.SIGTERM, _interrupt)  # `up` that is told to end takes down what it began
+    for number in (signal.SIGTERM, signal.SIGHUP):  # `up` that is told to end takes down what it began
+        signal.signal(number, _interrupt)
     try:
         cli.main(prog_name=os.environ.get("SANDBOX_PROG", "python -m sandbox"), standalone_mode=False)
     except click.exceptions.Exit as error:

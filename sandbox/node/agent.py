@@ -5,6 +5,7 @@ every POST answers the instance after the act and may be repeated.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -71,8 +72,8 @@ class Agent:
 
     def _loop_ended(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()):  # a disk that is full, for one
-            say(f"an instance's loop failed: {error!r}; the sandbox goes down")
             self.over.set()
+            say(f"an instance's loop failed: {error!r}; the sandbox goes down")
 
     async def _watch_owner(self, owner: psutil.Process) -> None:
         start = owner.create_time()
@@ -143,7 +144,7 @@ async def _errors_as_json(
         return _json({"error": error.text or error.reason}, error.status)
     except BadUse as error:
         return _json({"error": str(error)}, 400)
-    except SandboxError as error:
+    except (SandboxError, OSError) as error:
         return _json({"error": str(error)}, 500)
 
 
@@ -153,5 +154,6 @@ def _json(value: object, status: int = 200) -> web.Response:
 
 def say(line: str) -> None:
     """One line to the agent's log."""
-    sys.stderr.write(line + os.linesep)
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # a full disk must not keep the agent from ending its children
+        sys.stderr.write(line + os.linesep)
+        sys.stderr.flush()
