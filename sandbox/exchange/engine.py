@@ -111,6 +111,8 @@ async def run(config: Config) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if core.leading:
+            core.step_down("asked to stop")
         core.truth.append([core.record("stop")])
         server.close()
         await http.cleanup()

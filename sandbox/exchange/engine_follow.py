@@ -89,7 +89,7 @@ class Follower:
             _log.info("claim of epoch %d came too late: %s", epoch, error)
             await asyncio.sleep(_RETRY_S)
         except LogUnavailable as error:
-            _log.info("claim of epoch %d: %s", epoch, error)
+            _log.debug("claim of epoch %d: %s", epoch, error)
             await asyncio.sleep(_RETRY_S)
         else:
             self._won(sequence, self._claim)

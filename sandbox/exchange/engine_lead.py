@@ -1,6 +1,7 @@
 """The engine as the leader: the single writer of the log.
 
-One entry is under way at a time: commands that arrive meanwhile gather for the next one. An entry that was not
+One entry is under way at a time: commands that arrive meanwhile gather for the next one, so that a slow link to the
+bus costs latency and not throughput. An entry that was not
 answered is published again as it is; when the compare-and-set then fails, the log tells whether it was ours.
 """
 
@@ -13,7 +14,8 @@ from sandbox.exchange.engine_follow import Follower
 from sandbox.exchange.orderlog import LogUnavailable, WrongLast
 from sandbox.exchange.plants import ZOMBIE_S
 
-BATCH = 64
+BATCH = 64  # commands that end the wait for company
+MAX_ENTRY = 1024  # commands in one entry: more than a batch only when they piled up behind a slow publish
 LINGER_S = 0.002  # how long the first command of a batch waits for company
 _WHOLE_MS = 0.001  # the loop's timers are whole milliseconds: a shorter sleep would only spin
 _RETRY_S = 0.02
@@ -54,9 +56,9 @@ class Leader:
                 await asyncio.sleep(linger)
 
     def take(self) -> tuple[list[Order], list[Query]]:
-        """What goes with the next entry: at most a batch of commands, and every query."""
+        """What goes with the next entry: the commands that wait, and every query."""
         core = self._core
-        orders = [core.orders.popleft() for _ in range(min(BATCH, len(core.orders)))]
+        orders = [core.orders.popleft() for _ in range(min(MAX_ENTRY, len(core.orders)))]
         queries = list(core.queries)
         core.queries.clear()
         return orders, queries
@@ -81,7 +83,7 @@ class Leader:
                     core.leadership.confirmed(sent)
                 return
             except LogUnavailable as error:
-                _log.info("entry %s: %s", entry.id, error)
+                _log.debug("entry %s: %s", entry.id, error)
                 if self.lease_is_over():
                     self.doubt(entry, orders, queries)
                     core.step_down("the log did not answer for a lease")
@@ -115,7 +117,7 @@ class Leader:
             try:
                 await self._follower.catch_up(actual)
             except LogUnavailable as error:
-                _log.info("entry in doubt: %s", error)
+                _log.debug("entry in doubt: %s", error)
                 if self.lease_is_over():
                     core.step_down("the log could not be read for a lease")
                     return

@@ -47,14 +47,14 @@ def test_a_batch_is_one_entry_and_answered_when_it_is_in_the_log(tmp_path: Path)
     asyncio.run(scenario())
 
 
-def test_batches_hold_at_most_64_commands(tmp_path: Path) -> None:
+def test_what_piled_up_behind_a_slow_publish_goes_in_one_entry_within_bounds(tmp_path: Path) -> None:
     async def scenario() -> None:
         it = engine(tmp_path)
         await it.lead_now()
-        it.place(*range(70))
+        it.place(*range(1100))
         await it.write()
         await it.write()
-        assert [len(entry.rows) for entry in it.log.decoded()] == [0, 64, 6]
+        assert [len(entry.rows) for entry in it.log.decoded()] == [0, 1024, 76]
 
     asyncio.run(scenario())
 
