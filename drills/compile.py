@@ -23,18 +23,23 @@ from drills.model import (
     Sop,
     Verify,
 )
-from drills.units import format_duration
+from drills.registry import Wait
 
 ACTIONS = "chaoslib_ext.ctk.actions"
 PROBES = "chaoslib_ext.ctk.probes"
 TARGET_KEYS = ("instance", "service", "role", "link", "region", "zone")
 """Parameters that say what a fault hits; they stand under `target` in an activity."""
 
+SUSTAINED_S = 10
+REDUNDANCY_S = 5
+"""Without the load and the sampler of `muster run` nothing can be awaited: these seconds are given instead."""
+
 HEAD = """\
 # {name}, compiled by `muster compile`. `chaos run` executes it; first: muster sandbox up
 # Less safe than `muster run {name}`: no guards, no baseline gate, no load and no verdict;
-# faults of one instant come one after the other; questions to people and human steps are left out; a missed wait fails
-# its activity and the method goes on. Undo is still the guardian's: it plays the ledger when this process ends.
+# faults of one instant come one after the other; sustained service and redundancy are given time, not awaited;
+# questions to people and human steps are left out; a missed wait fails its activity and the method goes on.
+# Undo is still the guardian's: it plays the ledger when this process ends, whatever ends it.
 """
 
 
@@ -96,39 +101,58 @@ def _probe(slo: str) -> dict[str, Any]:
 def _activities(phase: Phase, drill: Drill, sops: dict[str, Sop]) -> Iterator[dict[str, Any]]:
     match phase.params:
         case Baseline(for_=seconds) | Verify(for_=seconds):
-            yield _call("wait", seconds=format_duration(seconds))
+            yield _pause(seconds)
         case Inject() as inject:
             for fault_id in inject.ids:
-                yield {"name": fault_id, **_inject(drill.faults[fault_id])}
-        case Detect() as detect:
-            until = "leader" if detect.probe == "engine-leader" else detect.probe or detect.alert
-            yield _call("wait", until=until, within=format_duration(detect.within))
+                yield {"name": fault_id, **_inject(fault_id, drill.faults[fault_id])}
+        case Detect(probe="engine-leader", within=within):
+            yield _call("wait", until="leader", within=_number(within))
+        case Detect(within=within):
+            yield _pause(within)
         case Recover(sop=None) as recover:
-            yield _call("wait", until=recover.until, within=format_duration(recover.within))
+            yield from _until(recover.until, recover.within)
         case Recover() as recover:
             yield from _steps(sops[str(recover.sop)])
         case Failback() as failback:
             yield from _steps(sops[failback.sop])
         case Restore() as restore:
-            for fault_id in ["all"] if restore.undo == "all" else restore.undo:
-                yield _call("undo", fault_id=fault_id)
-            if restore.until != "none":
-                yield _call("wait", until=restore.until, within=format_duration(restore.within))
+            yield _call("undo", fault_id="all" if restore.undo == "all" else list(restore.undo))
+            yield from _until(restore.until, restore.within)
         case Decide():
             return
+
+
+def _until(condition: str | None, within: float) -> Iterator[dict[str, Any]]:
+    if condition in ("leader", "sustained"):
+        yield _call("wait", until="leader", within=_number(within))
+    if condition == "sustained":
+        yield _pause(SUSTAINED_S)
+    if condition == "redundancy":
+        yield _pause(REDUNDANCY_S)
 
 
 def _steps(sop: Sop) -> Iterator[dict[str, Any]]:
     for step in sop.steps:
         for action, params in (step.do or {}).items():
-            name = f"{sop.sop}-{step.id}"
-            yield {"name": name, **_call(action, **params, within=format_duration(step.expect))}
+            if action == "wait":
+                wait = Wait.model_validate(params)
+                yield from _until(wait.until, step.expect) if wait.seconds is None else [_pause(wait.seconds)]
+            else:
+                yield _call(action, **params)
 
 
-def _inject(spec: FaultSpec) -> dict[str, Any]:
+def _pause(seconds: float) -> dict[str, Any]:
+    return _call("wait", seconds=_number(seconds))
+
+
+def _number(seconds: float) -> float:
+    return int(seconds) if seconds == int(seconds) else seconds
+
+
+def _inject(fault_id: str, spec: FaultSpec) -> dict[str, Any]:
     target = {key: value for key, value in spec.params.items() if key in TARGET_KEYS}
     rest = {key: value for key, value in spec.params.items() if key not in TARGET_KEYS}
-    return _call("inject", fault=spec.name, target=target, **rest)
+    return _call("inject", fault_id=fault_id, fault=spec.name, target=target, **rest)
 
 
 def _call(func: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever an action takes

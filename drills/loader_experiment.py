@@ -110,7 +110,7 @@ def _inject(
     activity: dict[str, Any], arguments: dict[str, Any], path: Path, faults: dict[str, FaultSpec]
 ) -> Iterator[Problem]:
     place: Path = (*path, "provider", "arguments")
-    name, fault = activity.get("name"), arguments.get("fault")
+    name, fault = arguments.get("fault_id", activity.get("name")), arguments.get("fault")
     if not isinstance(name, str) or name in faults:
         said = "is missing; it names the fault" if not isinstance(name, str) else f"{quoted(name)} is taken"
         yield Problem((*path, "name"), dotted((*path, "name")), said)
@@ -119,7 +119,7 @@ def _inject(
         yield Problem(place, dotted(path), "inject names no fault", f"known: {', '.join(sorted(registry.faults))}")
         return
     target = arguments.get("target")
-    params = {key: value for key, value in arguments.items() if key not in ("fault", "target")}
+    params = {key: value for key, value in arguments.items() if key not in ("fault", "target", "fault_id")}
     params |= target if isinstance(target, dict) else {}
     faults[name] = FaultSpec(name=fault, params=params)
     where = (*place, "fault") if fault not in registry.faults else place

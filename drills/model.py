@@ -280,7 +280,7 @@ class MusterExtension(Model):
 class Experiment(BaseModel):
     """A Chaos Toolkit experiment: its own document untouched, and our extension typed.
 
-    `name` is the stem of its file, `faults` the faults of its `inject` actions by activity name.
+    `name` is the stem of its file, `faults` the faults of its `inject` actions by `fault_id`, else by activity name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
