@@ -164,6 +164,7 @@ class Router:
         self.instance, self.outbox, self.metrics = instance, outbox, metrics
         self.links = [EngineLink(name, host, port, self) for name, (host, port) in engines.items()]
         self._leader: EngineLink | None = None
+        self._epoch = 0
         self._rid = 0
 
     @property
@@ -183,10 +184,13 @@ class Router:
 
     def elect(self) -> None:
         """Decide again who leads."""
+        before = (self.leader, self._epoch)
         best = max(self.links, key=lambda link: link.epoch, default=None)
         self._leader = best if best is not None and best.epoch > 0 else None
-        self.metrics.epoch.set(self.epoch)
-        log.info("leader %s epoch %d", self.leader, self.epoch)
+        self._epoch = self.epoch
+        if before != (self.leader, self._epoch):
+            self.metrics.epoch.set(self._epoch)
+            log.info("leader %s epoch %d", self.leader, self._epoch)
 
     def submit(self, asked: Asked, command: Command) -> None:
         """Send a command to the leader; without one it is surely not executed."""

@@ -74,7 +74,7 @@ class Outbox:
 
 
 def _truth_row(asked: Asked, reply: Reply) -> list[Any]:
-    """`[op_id, kind, code, seq, epoch, recv_ns]`; a status carries the code of what it tells about, seq 0 if unknown."""
+    """`[op_id, kind, code, seq, epoch, recv_ns]`; a status has the code of what it tells about."""
     data = reply.data
     code = int(data.get("code", reply.code))
     return [asked.op_id, asked.kind, code, data.get("seq", 0), data.get("epoch", 0), asked.recv_ns]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
@@ -16,6 +17,8 @@ from sandbox.exchange.signing import check_window
 PATH = b"/v5/trade"
 MAX_MESSAGE = 64 * 1024
 MAX_FRAME = 1024 * 1024
+MAX_UNREAD = 4 * 1024 * 1024
+log = logging.getLogger("gateway")
 _DATA = (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION)
 
 
@@ -65,8 +68,14 @@ class Session(WSListener):
         return self._transport is not None
 
     def _write(self, answer: dict[str, Any]) -> None:
-        if self._transport is not None:
-            self._transport.send(WSMsgType.TEXT, orjson.dumps(answer))
+        transport = self._transport
+        if transport is None:
+            return
+        if transport.underlying_transport.get_write_buffer_size() > MAX_UNREAD:
+            log.warning("%s does not read its answers: cut off", self._account or "a client")
+            transport.disconnect(False)
+            return
+        transport.send(WSMsgType.TEXT, orjson.dumps(answer))
 
     def _refuse(self, op: str, req_id: str, code: RetCode, message: str = "") -> None:
         self._desk.refuse(op, req_id, code, message, self._replier(op, req_id), self._alive)
