@@ -76,12 +76,17 @@ def logs(name: str, follow: bool, lines: int) -> None:
         there = sorted(p.stem for p in path.parent.glob("*.log")) if "/" not in name else []
         raise BadUse(f"logs: no log of {name!r}; there are {', '.join(there) or 'none'}")
     with path.open(errors="replace") as log:
-        click.echo("".join(log.readlines()[-lines:]), nl=False)
+        click.echo("".join(last(log.readlines(), lines)), nl=False)
         while follow:
             if chunk := log.read():
                 click.echo(chunk, nl=False)
             else:
                 time.sleep(_FOLLOW_S)
+
+
+def last(lines: list[str], count: int) -> list[str]:
+    """The last `count` lines; none for 0."""
+    return lines[-count:] if count > 0 else []
 
 
 def _described() -> dict[str, Any]:

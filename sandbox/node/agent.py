@@ -1,7 +1,7 @@
 """The node agent: owns the processes of one sandbox, and does to them over HTTP what faults ask for.
 
-Loopback only. GET /instances, GET /instances/NAME, POST /instances/NAME/{kill,release,pause,resume,stop,start};
-every POST answers the instance after the act and may be repeated.
+Loopback only. GET /metrics, GET /instances, GET /instances/NAME,
+POST /instances/NAME/{kill,release,pause,resume,stop,start}; every POST answers the instance after the act and may be repeated.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import orjson
 import psutil
@@ -84,6 +85,7 @@ class Agent:
 
     def _routes(self) -> web.Application:
         app = web.Application(middlewares=[_errors_as_json])
+        app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/instances", self._list)
         app.router.add_get("/instances/{name}", self._show)
         app.router.add_post("/instances/{name}/{act}", self._do)
@@ -91,6 +93,10 @@ class Agent:
 
     async def _list(self, _: web.Request) -> web.Response:
         return _json([instance.view() for instance in self.instances.values()])
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        rows = [instance.view() for instance in self.instances.values()]
+        return web.Response(text=metrics_text(rows), content_type="text/plain")
 
     async def _show(self, request: web.Request) -> web.Response:
         return _json(self._named(request).view())
@@ -117,6 +123,16 @@ class Agent:
         if name not in self.instances:
             raise web.HTTPNotFound(text=f"no instance {name!r}; there are {', '.join(self.instances)}")
         return self.instances[name]
+
+
+def metrics_text(rows: list[dict[str, Any]]) -> str:
+    """Instances in the Prometheus text format: ready (0 or 1) and restarts, by instance, service and zone."""
+    lines = ["# TYPE muster_instance_ready gauge", "# TYPE muster_instance_restarts_total counter"]
+    for row in rows:
+        labels = f'{{instance="{row["name"]}",service="{row["service"]}",zone="{row["zone"] or ""}"}}'
+        lines.append(f"muster_instance_ready{labels} {int(row['ready'])}")
+        lines.append(f"muster_instance_restarts_total{labels} {row['restarts']}")
+    return "\n".join(lines) + "\n"
 
 
 async def _kill_arguments(request: web.Request) -> tuple[signal.Signals, bool]:

@@ -148,6 +148,15 @@ def test_logs_of_an_instance_and_of_nobody(box: TestBox) -> None:
     assert box.run("logs", "../secret").returncode == 2
 
 
+def test_a_log_is_followed_as_it_grows(box: TestBox) -> None:
+    with box.popen("logs", "web-0", "-f", "-n", "0") as follower:
+        assert follower.stdout is not None
+        assert "GET / HTTP/1.1" in follower.stdout.readline()  # the readiness probe asks each second
+        follower.send_signal(signal.SIGINT)
+        follower.communicate(timeout=10)
+    assert follower.returncode == 130
+
+
 def test_a_second_up_says_so_and_touches_nothing(box: TestBox) -> None:
     pid = box.view("web-0")["pid"]
     again = box.run("up", "--manifests", str(box.manifests))
