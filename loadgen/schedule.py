@@ -32,6 +32,7 @@ class Schedule:
     row: Ints  # row of the trace
     session: Ints  # session of the replay: clone * sessions of the trace + session
     parent: Ints  # n of the place that a cancel or amend names, else -1
+    prior: Ints  # n of the operation before it on the same order, else -1
     sessions: int
 
     def __len__(self) -> int:
@@ -66,7 +67,7 @@ def build(
     if len(t) * (end / period + 1) * amplify > _MAX_ROWS:
         raise DefinitionError(trace.name, f"more than {_MAX_ROWS} operations", hint="lower speed, amplify or duration")
     phases = [0, *np.random.default_rng(seed).integers(0, period, amplify - 1).tolist()]
-    parents = _parents(trace)
+    parents, priors = _links(trace)
     pieces = []
     for clone, phase in enumerate(phases):
         # repetition -1 is the one that was running when a shifted clone starts
@@ -74,38 +75,52 @@ def build(
             offset = t + first
             keep = (offset >= 0) & (offset < end)
             keep &= (parents < 0) | keep[parents]
-            pieces.append(_piece(np.flatnonzero(keep), offset, folded + clone * width, parents))
+            pieces.append(_piece(np.flatnonzero(keep), offset, folded + clone * width, (parents, priors)))
     schedule = _in_order(trace, pieces, width * amplify)
     if not len(schedule):
         raise DefinitionError(trace.name, f"no operation within {duration_s} s", hint="raise duration or speed")
     return schedule
 
 
-def _parents(trace: Trace) -> Ints:
-    """Row of the place that each cancel or amend names, -1 for places."""
-    placed = {client_id: row for row, client_id in enumerate(trace.table["client_id"].to_pylist()) if client_id}
-    named = trace.table["parent"].to_pylist()
-    return np.array([-1 if client_id is None else placed[client_id] for client_id in named], dtype=np.int64)
+_Piece = tuple[Ints, Ints, Ints, Ints, Ints]  # the arrays of a schedule; parent and prior count within the piece
 
 
-def _piece(rows: Ints, offset: Ints, session: Ints, parents: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+def _links(trace: Trace) -> tuple[Ints, Ints]:
+    """Rows of the place, and of the operation before it on that order, of each cancel and amend; -1 for places."""
+    parent, prior = np.full((2, trace.table.num_rows), -1, dtype=np.int64)
+    placed: dict[str, int] = {}
+    latest: dict[str, int] = {}
+    ids = zip(trace.table["client_id"].to_pylist(), trace.table["parent"].to_pylist(), strict=True)
+    for row, (client_id, named) in enumerate(ids):
+        if named is None:
+            placed[client_id] = latest[client_id] = row
+        else:
+            parent[row], prior[row] = placed[named], latest[named]
+            latest[named] = row
+    return parent, prior
+
+
+def _piece(rows: Ints, offset: Ints, session: Ints, links: tuple[Ints, Ints]) -> _Piece:
     position = np.full(len(offset), -1, dtype=np.int64)
     position[rows] = np.arange(len(rows))
-    own = parents[rows]
-    return offset[rows], rows, session[rows], np.where(own < 0, -1, position[own])
+    parent, prior = (np.where(link[rows] < 0, -1, position[link[rows]]) for link in links)
+    return offset[rows], rows, session[rows], parent, prior
 
 
-def _in_order(trace: Trace, pieces: list[tuple[Ints, Ints, Ints, Ints]], sessions: int) -> Schedule:
-    starts = np.cumsum([0, *(len(piece[0]) for piece in pieces)])
+def _in_order(trace: Trace, pieces: list[_Piece], sessions: int) -> Schedule:
+    starts = np.cumsum([0, *(len(piece[0]) for piece in pieces)]).tolist()
     offset, row, session = (np.concatenate([piece[k] for piece in pieces]) for k in range(3))
-    parent = np.concatenate(
-        [np.where(piece[3] < 0, -1, piece[3] + start) for piece, start in zip(pieces, starts, strict=False)]
+    parent, prior = (
+        np.concatenate(
+            [np.where(piece[k] < 0, -1, piece[k] + start) for piece, start in zip(pieces, starts, strict=False)]
+        )
+        for k in (3, 4)
     )
     order = np.argsort(offset, kind="stable")  # equal times keep the order of the trace: a place before its cancel
     number = np.empty_like(order)
     number[order] = np.arange(len(order))
-    parent = np.where(parent < 0, -1, number[parent])[order]
-    return Schedule(trace, offset[order], row[order], session[order], parent, sessions)
+    parent, prior = (np.where(link < 0, -1, number[link])[order] for link in (parent, prior))
+    return Schedule(trace, offset[order], row[order], session[order], parent, prior, sessions)
 
 
 def notionals(trace: Trace) -> pa.Array:

@@ -1,14 +1,14 @@
 """A seeded generator of perpetual-futures order flow, to have something to play before anything was recorded.
 
-Sixteen accounts trade eight symbols: resting, post-only, immediate-or-cancel and market orders, amends and cancels, in
-clusters as real flow has them. A small price-time model of each book keeps the cancels and amends on orders that live,
-and the last rows cancel what rests, so that a repetition starts from the books it started from before.
+Sixteen accounts trade eight symbols in clusters, as real flow comes, in two layers: quotes far from the market, which
+are amended and cancelled but never reached, and orders at the touch, which are left for the takers. So what a cancel
+finds does not hang on who came first, neither in a repetition nor after an outage has shuffled the flow.
 """
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from loadgen.builder import Row, build
 from loadgen.trace import Trace
@@ -25,128 +25,97 @@ SYMBOLS = {  # name: mid price, tick, lot (1e-8), weight
 }
 ACCOUNTS = 16
 RESTING = 320
-"""Orders that rest at a time, all books together."""
+"""Quotes that rest at a time, all books together."""
 FEW = 40
-"""Orders that rest before the last rows cancel them all: the book thins out while every kind of operation goes on."""
+"""Quotes that rest before the last rows cancel them all: they thin out while every kind of operation goes on."""
 CLUSTER = 4.0
 WIND_DOWN_NS = 2_000_000_000
+NEAR, ACROSS, FAR = (2, 10), 12, (30, 60)
+"""Ticks from the mid price: orders at the touch, limit of the takers, quotes."""
+STOCK = 40
+"""Takers of average size that the touch of each side can serve."""
 
 
 @dataclass(slots=True, eq=False)
-class _Order:
+class _Quote:
     client_id: str
     session: int
     symbol: str
     side: str
-    price8: int
-    rest8: int
-
-
-@dataclass(slots=True)
-class _Book:
-    mid8: int
-    bids: list[_Order] = field(default_factory=list)  # best first, then oldest first
-    asks: list[_Order] = field(default_factory=list)
 
 
 class _Market:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
-        self.books = {name: _Book(mid) for name, (mid, *_) in SYMBOLS.items()}
-        self.live: list[_Order] = []
+        self.quotes: list[_Quote] = []
         self.rows: list[Row] = []
+        self._stock = {(name, side): 0 for name in SYMBOLS for side in ("Buy", "Sell")}  # lots at the touch
         self._names, self._weights = list(SYMBOLS), [entry[3] for entry in SYMBOLS.values()]
 
     def act(self, t_ns: int, target: int) -> None:
-        """One operation of one account, chosen so that about `target` orders rest."""
-        draw, cancels = self.random.random(), 0.40 * min(1.5, len(self.live) / target)
-        if self.live and draw < cancels:
-            self._cancel(t_ns)
-        elif self.live and draw < cancels + 0.12:
+        """One operation of one account, chosen so that about `target` quotes rest."""
+        draw, cancels = self.random.random(), 0.40 * min(1.5, len(self.quotes) / target)
+        if self.quotes and draw < cancels:
+            self.cancel(t_ns, self.random.randrange(len(self.quotes)))
+        elif self.quotes and draw < cancels + 0.12:
             self._amend(t_ns)
-        elif draw > 0.92:
+        elif draw > 0.94:
             self._take(t_ns)
         else:
             self._rest(t_ns)
 
-    def _cancel(self, t_ns: int) -> None:
-        order = self.random.choice(self.live)
-        self._remove(order)
-        self._row(t_ns, order.session, "cancel", order.symbol, parent=order.client_id)
+    def cancel(self, t_ns: int, index: int) -> None:
+        """Cancel one quote."""
+        quote = self.quotes[index]
+        self.quotes[index] = self.quotes[-1]
+        self.quotes.pop()
+        self._row(t_ns, quote.session, "cancel", quote.symbol, parent=quote.client_id)
 
     def _amend(self, t_ns: int) -> None:
-        order = self.random.choice(self.live)
-        _, tick, lot, _ = SYMBOLS[order.symbol]
-        away = -tick if order.side == "Buy" else tick  # away from the market: an amend never trades
-        self._remove(order)
-        order.price8 += away * self.random.randint(1, 3)
-        order.rest8 = self._quantity(lot)
-        self._add(order)
-        self._row(
-            t_ns, order.session, "amend", order.symbol, parent=order.client_id, price8=order.price8, qty8=order.rest8
-        )
+        quote = self.random.choice(self.quotes)
+        price8 = self._price(quote.symbol, quote.side, self.random.randint(*FAR))
+        qty8 = self._lots() * SYMBOLS[quote.symbol][2]
+        self._row(t_ns, quote.session, "amend", quote.symbol, parent=quote.client_id, price8=price8, qty8=qty8)
 
     def _rest(self, t_ns: int) -> None:
         symbol, side = self._pick()
-        _, tick, lot, _ = SYMBOLS[symbol]
-        book = self.books[symbol]
-        book.mid8 += tick * self.random.choice((-1, 0, 0, 0, 1))
-        distance = tick * (2 + int(self.random.expovariate(0.25)))
-        price = book.mid8 - distance if side == "Buy" else book.mid8 + distance
-        post_only = self.random.random() < 0.2
-        if post_only:
-            other = book.asks if side == "Buy" else book.bids
-            if other and (price >= other[0].price8 if side == "Buy" else price <= other[0].price8):
-                price = other[0].price8 + (-2 * tick if side == "Buy" else 2 * tick)
-        self._place(t_ns, symbol, side, price, self._quantity(lot), "PostOnly" if post_only else "GTC")
+        post_only, lots = self.random.random() < 0.2, self._lots()
+        if self._stock[symbol, side] < STOCK * 7:
+            self._stock[symbol, side] += lots
+            self._place(t_ns, symbol, side, self.random.randint(*NEAR), lots, "PostOnly" if post_only else "GTC")
+        elif post_only and self.random.random() < 0.01:
+            self._place(t_ns, symbol, side, -ACROSS, lots, "PostOnly")  # would trade: refused
+        else:
+            name = self._place(t_ns, symbol, side, self.random.randint(*FAR), lots, "PostOnly" if post_only else "GTC")
+            self.quotes.append(_Quote(name, self.rows[-1].session, symbol, side))
 
     def _take(self, t_ns: int) -> None:
         symbol, side = self._pick()
-        _, tick, lot, _ = SYMBOLS[symbol]
-        market = self.random.random() < 0.35
-        across = 12 * tick if side == "Buy" else -12 * tick
-        price = None if market else self.books[symbol].mid8 + across
-        self._place(t_ns, symbol, side, price, self._quantity(lot), "IOC")
+        touch, lots = (symbol, "Sell" if side == "Buy" else "Buy"), self._lots()
+        market = self.random.random() < 0.35 and lots * 4 < self._stock[touch]
+        self._stock[touch] = max(0, self._stock[touch] - lots)
+        self._place(t_ns, symbol, side, None if market else -ACROSS, lots, "IOC")
 
-    def _place(self, t_ns: int, symbol: str, side: str, price8: int | None, qty8: int, tif: str) -> None:
-        order = _Order(f"c{len(self.rows)}", self.random.randrange(ACCOUNTS), symbol, side, price8 or 0, qty8)
-        fields = {"side": side, "type": "Limit" if price8 else "Market", "tif": tif, "price8": price8, "qty8": qty8}
-        self._row(t_ns, order.session, "place", symbol, client_id=order.client_id, **fields)
-        self._match(order, price8)
-        if order.rest8 and tif != "IOC":
-            self._add(order)
+    def _place(self, t_ns: int, symbol: str, side: str, away: int | None, lots: int, tif: str) -> str:
+        name, session = f"c{len(self.rows)}", self.random.randrange(ACCOUNTS)
+        row = Row(t_ns, session, f"acct-{session}", "place", symbol, side, "Limit", tif, client_id=name)
+        row.qty8 = lots * SYMBOLS[symbol][2]
+        if away is None:
+            row.type = "Market"
+        else:
+            row.price8 = self._price(symbol, side, away)
+        self.rows.append(row)
+        return name
 
-    def _match(self, order: _Order, limit8: int | None) -> None:
-        book = self.books[order.symbol]
-        other = book.asks if order.side == "Buy" else book.bids
-        while order.rest8 and other:
-            best = other[0]
-            if limit8 is not None and (best.price8 > limit8 if order.side == "Buy" else best.price8 < limit8):
-                return
-            fill = min(order.rest8, best.rest8)
-            order.rest8 -= fill
-            best.rest8 -= fill
-            if not best.rest8:
-                self._remove(best)
-
-    def _add(self, order: _Order) -> None:
-        book = self.books[order.symbol]
-        side = book.bids if order.side == "Buy" else book.asks
-        sign = -1 if order.side == "Buy" else 1
-        place = next((n for n, other in enumerate(side) if sign * other.price8 > sign * order.price8), len(side))
-        side.insert(place, order)
-        self.live.append(order)
-
-    def _remove(self, order: _Order) -> None:
-        book = self.books[order.symbol]
-        (book.bids if order.side == "Buy" else book.asks).remove(order)
-        self.live.remove(order)
+    def _price(self, symbol: str, side: str, away: int) -> int:
+        mid, tick, _, _ = SYMBOLS[symbol]
+        return mid - away * tick if side == "Buy" else mid + away * tick
 
     def _pick(self) -> tuple[str, str]:
         return self.random.choices(self._names, self._weights)[0], self.random.choice(("Buy", "Sell"))
 
-    def _quantity(self, lot: int) -> int:
-        return lot * (1 + int(self.random.expovariate(0.15)))
+    def _lots(self) -> int:
+        return 1 + int(self.random.expovariate(0.15))
 
     def _row(self, t_ns: int, session: int, op: str, symbol: str, **fields: str | int | None) -> None:
         self.rows.append(Row(t_ns, session, f"acct-{session}", op, symbol, **fields))  # type: ignore[arg-type]
@@ -165,9 +134,7 @@ def generate(seconds: float = 60.0, rate: float = 1200.0, seed: int = 1) -> Trac
             at += market.random.expovariate(1 / 400_000)
         burst_end = at
     last = market.rows[-1].t_ns + 1_000_000
-    for order in list(market.live):
-        market.rows.append(
-            Row(last, order.session, f"acct-{order.session}", "cancel", order.symbol, parent=order.client_id)
-        )
+    while market.quotes:
+        market.cancel(last, 0)
         last += 100_000
     return build("linear-perp-1m", market.rows, {"from": "synth", "seed": seed, "rate": rate, "seconds": seconds})

@@ -106,7 +106,7 @@ class Engine:
         self._deadlines: deque[tuple[int, int, Op]] = deque()  # deadline, tries when sent; all have one timeout
         self._batch: dict[int, list[Op]] = {}
         self._budget = Budget(AGAIN_PER_S, 50)
-        self._block: list[tuple[int, int, int, int]] = []
+        self._block: list[tuple[int, int, int, int, int]] = []
         self._at = 0
         self._drain_until_ns = 0
         self._stopping = False
@@ -151,11 +151,11 @@ class Engine:
                 self.state = State.DRAINING
                 self._drain_until_ns = now + 2 * (HORIZON_NS + self._timeout_ns)
                 break
-            offset, row, session, parent = self._block[self._at]
+            offset, row, session, parent, prior = self._block[self._at]
             if offset > elapsed:
                 break
             self._at += 1
-            op = Op(self.next, row, self._kinds[row], session, parent, self._start_ns + offset)
+            op = Op(self.next, row, self._kinds[row], session, parent, prior, self._start_ns + offset)
             op.until_ns = op.intended_ns + HORIZON_NS
             self.next += 1
             self.scheduled[op.kind] += 1
@@ -169,15 +169,14 @@ class Engine:
         schedule, low = self._schedule, self.next
         if low >= len(schedule):
             return False
-        columns = (schedule.offset_ns, schedule.row, schedule.session, schedule.parent)
+        columns = (schedule.offset_ns, schedule.row, schedule.session, schedule.parent, schedule.prior)
         self._block = list(zip(*(column[low : low + _BLOCK].tolist() for column in columns), strict=True))
         self._at = 0
         return True
 
     def _begin(self, op: Op, now: int) -> None:
         if self._transport.ready(op.session):
-            self._first_the_parent(op, now)
-            self._attempt(op)
+            self._attempt(op, now)
             return
         self.lags_ns.append(now - op.intended_ns)
         if self._outage == "drop":
@@ -185,19 +184,20 @@ class Engine:
         else:
             self._hold(op)
 
-    def _first_the_parent(self, op: Op, now: int) -> None:
-        """An order that waits to be sent again goes before the cancel or amend that names it."""
-        parent = self.undecided.get(op.parent)
-        if parent and parent.phase is Phase.WAITING and not parent.asking and now < parent.until_ns:
-            self._attempt(parent)
-
     # -- sending -----------------------------------------------------------------------------------------------------
 
-    def _attempt(self, op: Op) -> None:
-        op.phase = Phase.IN_FLIGHT
-        op.tries += 1
-        self._in_flight[op.session][op.n] = op
-        self._batch.setdefault(op.session, []).append(op)
+    def _attempt(self, op: Op, now: int) -> None:
+        """Send with this tick's batch; what still waits to be sent again on the same order goes before it."""
+        chain = [op]
+        before = None if op.asking else self.undecided.get(op.prior)
+        while before and before.phase is Phase.WAITING and not before.asking and now < before.until_ns:
+            chain.append(before)
+            before = self.undecided.get(before.prior)
+        for one in reversed(chain):
+            one.phase = Phase.IN_FLIGHT
+            one.tries += 1
+            self._in_flight[one.session][one.n] = one
+            self._batch.setdefault(one.session, []).append(one)
 
     def _flush(self) -> None:
         if not self._batch:
@@ -237,7 +237,7 @@ class Engine:
                 return
             heapq.heappop(queue)
             if self._transport.ready(op.session):
-                self._attempt(op)
+                self._attempt(op, now)
             else:
                 self._hold(op)
 

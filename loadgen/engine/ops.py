@@ -26,7 +26,8 @@ class Op:
     row: int
     kind: int  # index into KINDS
     session: int
-    parent: int
+    parent: int  # n of the order that it names
+    prior: int  # n of the operation before it on that order
     intended_ns: int
     phase: Phase = Phase.WAITING
     sent_ns: int | None = None  # first attempt

@@ -7,6 +7,7 @@ epoll, thread and sleep: nothing it does may yield at a place it does not choose
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import logging
 import os
@@ -56,6 +57,8 @@ class ReplayUser(User):
         """Run the engine to its end, then end Locust."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _ask_to_stop)  # Locust's own handlers would cut the drain short
+        # Locust's closing table belongs into the log, not on stdout
+        logging.getLogger("locust.stats_logger").handlers = logging.getLogger().handlers
         self.environment.process_exit_code = _run(self.environment)
         self.environment.runner.quit()
 
@@ -90,6 +93,8 @@ def _check_parent() -> None:
 
 
 def _loop(replay: Replay) -> None:
+    with contextlib.suppress(OSError):  # only root may; without it a busy machine shows as lag
+        os.setpriority(os.PRIO_PROCESS, 0, -10)  # a stopwatch must not queue behind what it measures
     gc.collect()
     gc.freeze()
     gc.disable()  # the engine makes no cycles; a collection in the middle of a tick would be lag
