@@ -1,11 +1,13 @@
 """The ledger of a run: what is to be undone, on disk before anything is touched.
 
-One line of NDJSON a change; the state of a run is the fold of its lines. The guardian alone writes it while it lives.
+One line of NDJSON a change (by the standard library: the guardian stays small); the state of a run is the fold of its
+lines. The guardian alone writes it while it lives.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,8 +15,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from drills.clock import Clock, SystemClock
 from drills.errors import MusterError
@@ -155,8 +155,8 @@ def fold(lines: Iterable[bytes]) -> Book:
         if not line.strip():
             continue
         try:
-            raw = orjson.loads(line)
-        except orjson.JSONDecodeError:
+            raw = json.loads(line)
+        except ValueError:
             book.torn += 1
             continue
         try:
@@ -201,7 +201,7 @@ class Ledger:
         with self._lock:
             trial = Book(entries=[_copy(entry) for entry in self.book.entries])
             trial.add(line)
-            self._append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+            self._append(json.dumps(line, separators=(",", ":"), allow_nan=False).encode() + b"\n")
             self.book.add(line)
 
     def force(self, kind: str, /, **data: Any) -> str | None:  # noqa: ANN401 - JSON
