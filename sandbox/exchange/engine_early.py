@@ -62,6 +62,6 @@ class EarlyLeader(Leader):
     def doubt(self, entry: Entry, orders: list[Order], queries: list[Query]) -> None:
         """Nothing is kept in doubt: the answers are out."""
 
-    async def find_out(self, actual: int) -> None:
+    async def find_out(self) -> None:
         """Somebody else wrote: drop the memory that ran ahead."""
-        self._core.step_down(f"the log ends at {actual}, not where this engine left it")
+        self._core.step_down("the log does not end where this engine left it")

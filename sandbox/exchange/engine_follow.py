@@ -6,7 +6,7 @@ import logging
 from sandbox.exchange.engine_core import Core
 from sandbox.exchange.engine_entries import Entry
 from sandbox.exchange.leadership import Role
-from sandbox.exchange.orderlog import LogUnavailable, Page, WrongLast
+from sandbox.exchange.orderlog import LogBroken, LogUnavailable, Page, WrongLast
 
 READ_TIMEOUT_S = 0.6
 POLL_S = 0.02  # how late a standby may learn of an entry: adds to a failover, saves the bus a push per entry
@@ -45,11 +45,6 @@ class Follower:
             else:
                 await asyncio.sleep(POLL_S)
 
-    async def catch_up(self, sequence: int) -> None:
-        """Read until the entry at `sequence` has been applied; raises LogUnavailable when the bus does not answer."""
-        while self._core.replica.position < sequence:
-            await self.read_page()
-
     async def read_page(self) -> bool:
         """Apply the next page; whether there is more to read at once. Raises LogUnavailable."""
         page = await self._core.log.read(self._core.replica.position + 1, READ_TIMEOUT_S)
@@ -75,7 +70,10 @@ class Follower:
             core.tell_gateways()
 
     async def _try_claim(self) -> None:
-        """Append the next epoch. A claim that was not answered is repeated as it is, so that it is known as ours."""
+        """Append the next epoch. A claim that was not answered is repeated as it is, so that it is known as ours.
+
+        Raises LogBroken when the log is shorter than what was read from it: it was made anew, or lost entries.
+        """
         core = self._core
         epoch = core.replica.epoch + 1
         if self._claim is None or self._claim.epoch != epoch:
@@ -86,6 +84,8 @@ class Follower:
                 self._claim.encode(), core.replica.position, timeout_s=core.leadership.lease_s / 2
             )
         except WrongLast as error:
+            if error.actual < core.replica.position:
+                raise LogBroken(f"{error}, but {core.replica.position} entries were read from it") from error
             _log.info("claim of epoch %d came too late: %s", epoch, error)
             await asyncio.sleep(_RETRY_S)
         except LogUnavailable as error:

@@ -78,7 +78,8 @@ class Leader:
                 sequence = await self.publish(payload)
             except WrongLast as error:
                 self.doubt(entry, orders, queries)
-                await self.find_out(error.actual)
+                _log.info("entry %s: %s", entry.id, error)
+                await self.find_out()
                 if core.leading:  # it was ours, and at the end of the log nobody else led when this was sent
                     core.leadership.confirmed(sent)
                 return
@@ -110,18 +111,25 @@ class Leader:
         core = self._core
         core.doubt = Doubt(core.replica.position + 1, entry, orders, queries)
 
-    async def find_out(self, actual: int) -> None:
-        """Read up to the end of the log that the bus told; the entry in doubt is settled on the way."""
+    async def find_out(self) -> None:
+        """Read on until the entry in doubt is settled, for a lease at most.
+
+        The bus also counts what it has only proposed to its replicas, so the entry that stood in the way may come
+        late, or never when the bus elects another leader first; then the doubt stays open for whoever writes next.
+        """
         core = self._core
         while core.leading and core.doubt is not None:
+            position = core.replica.position
             try:
-                await self._follower.catch_up(actual)
+                await self._follower.read_page()
             except LogUnavailable as error:
                 _log.debug("entry in doubt: %s", error)
-                if self.lease_is_over():
-                    core.step_down("the log could not be read for a lease")
-                    return
-                await asyncio.sleep(_RETRY_S)
+            if core.replica.position > position:
+                continue
+            if self.lease_is_over():
+                core.step_down("what became of its entry could not be read for a lease")
+                return
+            await asyncio.sleep(_RETRY_S)
 
 
 class UnfencedLeader(Leader):

@@ -32,7 +32,10 @@ class Clock:
 
 
 class FakeLog(OrderLog):
-    """A log in memory. `faults` tells of the next appends: "lost" or "unanswered"; `unreadable` of the next reads."""
+    """A log in memory. `faults` tells of the next appends: "lost" or "unanswered"; `unreadable` counts reads that fail.
+
+    `proposed` entries are counted by the compare-and-set and cannot be read, as on a bus without a quorum.
+    """
 
     def __init__(self, clock: Clock) -> None:
         super().__init__([], "fake")
@@ -40,11 +43,12 @@ class FakeLog(OrderLog):
         self.entries: list[bytes] = []
         self.faults: list[str] = []
         self.unreadable = 0
+        self.proposed = 0
 
     async def append(self, payload: bytes, expected: int | None, timeout_s: float) -> int:
         fault = self.faults.pop(0) if self.faults else ""
-        if expected is not None and expected != len(self.entries):
-            raise WrongLast(len(self.entries))
+        if expected is not None and expected != len(self.entries) + self.proposed:
+            raise WrongLast(len(self.entries) + self.proposed)
         if fault != "lost":
             self.entries.append(payload)
         if fault:
@@ -57,6 +61,7 @@ class FakeLog(OrderLog):
             self.unreadable -= 1
             self.clock.now += timeout_s
             raise LogUnavailable("unreadable")
+        self.clock.now += 0.001
         return Page([(n, self.entries[n - 1]) for n in range(first, len(self.entries) + 1)], more=False)
 
     def decoded(self) -> list[Entry]:

@@ -6,6 +6,7 @@ import pytest
 from sandbox.exchange import engine_follow, engine_lead
 from sandbox.exchange.engine_entries import Entry
 from sandbox.exchange.leadership import Role
+from sandbox.exchange.orderlog import LogBroken
 from sandbox.exchange.plants import Plants
 from tests.unit.engine_fakes import Clock, FakeEngine, FakeLog
 
@@ -171,6 +172,36 @@ def test_a_doubt_is_refused_when_another_entry_took_its_place(tmp_path: Path) ->
         await it.follower.read_page()
         assert it.link.codes == [10016]
         assert it.link.returned == [9]
+
+    asyncio.run(scenario())
+
+
+def test_an_entry_that_was_proposed_and_never_committed_holds_nobody_up_for_more_than_a_lease(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        it = engine(tmp_path)
+        await it.lead_now()
+        it.place(1)
+        it.log.proposed = 1
+        await it.write()
+        assert not it.core.leading
+        assert it.link.replies == []
+        it.log.proposed = 0  # another node leads the stream and knows nothing of it
+        await it.lead_now()
+        assert it.core.replica.epoch == 2
+        assert it.link.codes == [10016]
+
+    asyncio.run(scenario())
+
+
+def test_a_log_that_is_shorter_than_what_was_read_is_broken(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        it = engine(tmp_path, name="engine-1")
+        foreign(it.log, "lead", 1)
+        foreign(it.log, "beat", 1)
+        await it.follower.read_page()
+        it.log.entries.clear()
+        with pytest.raises(LogBroken, match="2 entries were read"):
+            await it.lead_now()
 
     asyncio.run(scenario())
 
