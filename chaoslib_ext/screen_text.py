@@ -1,0 +1,175 @@
+"""Events and verdicts in words, one line each; shared by every screen."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from drills.events import Event, Kind
+
+Data = Mapping[str, Any]
+Shown = tuple[str, str]
+"""The word of the column, and the rest of the line."""
+
+
+def header(event: Event) -> str | None:
+    """The first line of a run; None for every event but its start."""
+    if event.kind is not Kind.RUN_STARTED:
+        return None
+    data = event.data
+    return f"{data['drill']} on {data['environment']} · plan {str(data['plan_hash'])[:8]} · run {data['run_id']}"
+
+
+def line_of(event: Event) -> Shown | None:
+    """Column and words of an event; None for one that is not shown."""
+    words = _WORDS.get(event.kind)
+    return words(event.data) if words else None
+
+
+def _check(data: Data) -> Shown:
+    return "check", str(data["text"])
+
+
+def _sandbox(data: Data) -> Shown:
+    return "sandbox", str(data["text"])
+
+
+def _self_test(data: Data) -> Shown:
+    return "guards", f"self-test: a made-up breach and a made-up silence stopped in {data['stopped_ms']:.0f} ms"
+
+
+def _load(data: Data) -> Shown:
+    return "load", str(data["text"])
+
+
+def _baseline(data: Data) -> Shown:
+    good = "no data" if data["good"] is None else f"{data['good']:.2%} good"
+    p99 = "" if data["p99_ms"] is None else f", p99 {data['p99_ms']:.1f} ms"
+    if data["steady"]:
+        return "baseline", f"steady: {data['rate']:,.0f} op/s, {good}{p99}"
+    return "baseline", f"not steady: {data['reason']}; no fault is injected"
+
+
+def _in_effect(data: Data) -> Shown:
+    took = (data["effect_ns"] - data["issued_ns"]) / 1e6
+    seen = list(data["witnesses"])
+    more = f", and {len(seen) - 1} more" if len(seen) > 1 else ""
+    told = f" ({seen[0]}{more})" if seen else ""
+    return "inject", f"{data['fault_id']}: {data.get('describe') or 'applied'}, in effect after {took:.0f} ms{told}"
+
+
+def _not_witnessed(data: Data) -> Shown:
+    return "inject", f"{data['fault_id']}: not witnessed: {data['reason']}"
+
+
+def _verified(data: Data) -> Shown:
+    return "restore", f"{data['fault_id']}: undone and verified, by {data['by']}"
+
+
+def _orphaned(data: Data) -> Shown:
+    return "restore", f"{data['fault_id']}: NOT UNDONE; by hand: {' && '.join(data['by_hand'])}"
+
+
+def _detected(data: Data) -> Shown:
+    return "detect", str(data["text"])
+
+
+def _leader(data: Data) -> Shown | None:
+    return None if data.get("first") else ("recover", f"{data['instance']} leads with epoch {data['epoch']}")
+
+
+def _phase_ended(data: Data) -> Shown | None:
+    text, result, phase = data.get("text"), data["result"], str(data["phase"])
+    if not text or result == "skipped" or (phase in ("baseline", "inject") and result != "ok"):
+        return None
+    if phase == "recover" and result == "ok" and "leads with" in text:
+        return None  # the leader had a line of its own
+    return phase, text if result == "ok" else f"{result}: {text}"
+
+
+def _tripped(data: Data) -> Shown:
+    return "guard", f"{data['guard']}: {data['reason']}"
+
+
+def _abort(data: Data) -> Shown:
+    return "abort", f"by {data['by']}: {data['reason']}"
+
+
+def _load_ended(data: Data) -> Shown | None:
+    return None if data.get("valid") else ("load", f"not valid: {data['reason']}")
+
+
+def _audit(data: Data) -> Shown:
+    return "audit", str(data["text"])
+
+
+def _cleanup(data: Data) -> Shown:
+    intended = list(data["intended"])
+    if not data["clean"]:
+        return "clean-up", "left behind: " + "; ".join(data["left"])
+    return "clean-up", "every trace is gone" + (f" (intended: {'; '.join(intended)})" if intended else "")
+
+
+def _note(data: Data) -> Shown:
+    return str(data.get("phase") or "note"), str(data["text"])
+
+
+_WORDS: dict[Kind, Callable[[Data], Shown | None]] = {
+    Kind.CHECK: _check,
+    Kind.SANDBOX: _sandbox,
+    Kind.GUARD_SELF_TEST: _self_test,
+    Kind.LOAD_STARTED: _load,
+    Kind.BASELINE: _baseline,
+    Kind.FAULT_IN_EFFECT: _in_effect,
+    Kind.FAULT_NOT_WITNESSED: _not_witnessed,
+    Kind.FAULT_VERIFIED: _verified,
+    Kind.FAULT_ORPHANED: _orphaned,
+    Kind.DETECTED: _detected,
+    Kind.LEADER: _leader,
+    Kind.PHASE_ENDED: _phase_ended,
+    Kind.GUARD_TRIPPED: _tripped,
+    Kind.ABORT: _abort,
+    Kind.LOAD_ENDED: _load_ended,
+    Kind.AUDIT: _audit,
+    Kind.CLEANUP: _cleanup,
+    Kind.NOTE: _note,
+}
+
+WIDTH = 120
+
+
+def verdict_lines(verdict: Data, report: str | None) -> Iterator[str]:
+    """The verdict block out of verdict.json: sentences, objectives, outcomes, weaknesses, path of the report."""
+    word = str(verdict["verdict"]).upper()
+    indent = " " * (len(word) + 2)
+    head = f"{word}  "
+    for sentence in verdict["sentences"]:
+        for part in textwrap.wrap(sentence, WIDTH - len(indent), break_on_hyphens=False):
+            yield head + part
+            head = indent
+    yield ""
+    yield from _objective_lines(verdict["objectives"])
+    lag, valid = verdict["load"]["lag_p99_ms"], verdict["load"]["valid"]
+    load = "load valid" if valid else "load not valid" if valid is False else "no load"
+    shown = [f"{'clean-up' if name == 'cleanup' else name} {value}" for name, value in verdict["outcomes"].items()]
+    yield "  " + " · ".join([*shown, load + (f" (lag p99 {lag:.1f} ms)" if lag is not None else "")])
+    yield from _finding_lines(verdict["findings"])
+    if report:
+        yield f"  report  {report}"
+
+
+def _objective_lines(objectives: Sequence[Data]) -> Iterator[str]:
+    rows = [(str(one["name"]), str(one["shown"]), str(one["limit_shown"])) for one in objectives]
+    widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
+    for row, one in zip(rows, objectives, strict=True):
+        cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)]
+        why = f" ({one['reason']})" if one.get("reason") and one["result"] != "passed" else ""
+        yield f"  {'    '.join(cells)}    {one['result']}{why}"
+
+
+def _finding_lines(findings: Sequence[Data]) -> Iterator[str]:
+    for index, one in enumerate(findings):
+        head = f"  weaknesses {len(findings)}: " if index == 0 else " " * 16
+        owner = f", owner {one['owner']}" if one.get("owner") else ""
+        yield f"{head}{one['class']} in {one['component']} ({one['severity']}{owner})"

@@ -1,0 +1,209 @@
+"""After the phases: stop the load, read the audit, compare the system with before, judge, report, and seal the run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from chaoslib_ext.supervisor import evidence
+from chaoslib_ext.supervisor.loop import Stop, undo
+from chaoslib_ext.supervisor.session import Session
+from chaoslib_ext.supervisor.signals import AtOnce
+from chaoslib_ext.world import World
+from drills.errors import ExitCode, MusterError, worst
+from drills.events import Kind
+
+LOAD_GRACE_S = 8.0
+SAMPLER_GRACE_S = 1.0
+AUDIT_S = 15.0
+SETTLE_S = 10.0
+
+
+@dataclass
+class Ending:
+    """What is known at the end: the exit codes so far, and what did not work."""
+
+    codes: list[ExitCode] = field(default_factory=list)
+    word: str = "aborted"
+    report: str | None = None
+    verdict: dict[str, Any] | None = None
+
+
+class Finish:
+    """The end of one run. `stop` is why it ended early, `last` that its sandbox is not needed again."""
+
+    def __init__(self, session: Session, stop: Stop | None, *, last: bool) -> None:
+        self._s, self._stop, self._last = session, stop, last
+        self.ending = Ending()
+
+    def all(self) -> Ending:
+        """Every step; one that fails is named and the next ones go on. A second Ctrl-C skips what only measures."""
+        self._step("undo", lambda: undo(self._s, by="the end of the run"))
+        self._step("load", self._end_load)
+        self._step("sampler", self._end_sampler)
+        if self._stop is not None:
+            self.ending.codes.append(self._stop.code)
+        try:
+            self._s.signals.dispensable = True
+            if not self._s.signals.at_once:
+                self._measure()
+        except AtOnce:
+            self._s.screen.say("stopped at once: the rest of the evidence is not written")
+        finally:
+            self._s.signals.dispensable = False
+        self._orphans()
+        self._close()
+        return self.ending
+
+    def _measure(self) -> None:
+        started = self._s.load is not None
+        if started:
+            self._step("audit", self._audit)
+            self._step("witness", self._witness)
+        self._step("samples", lambda: evidence.write_samples(self._s.run))
+        self._step("clean-up", self._cleanup)
+        self._step("truth", lambda: evidence.copy_truth(self._s.run, self._s.sandbox.describe.get("truth_dir")))
+        if self._last:
+            self._s.sandbox.begin_stop()
+        if self._s.disk_failed is None:
+            self._step("judge", self._judge)
+            self._step("report", self._report)
+
+    def _step(self, name: str, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except MusterError as error:
+            self._note(str(error))
+            self.ending.codes.append(error.exit_code)
+        except OSError as error:
+            self._note(f"{name}: {error.filename or self._s.run.path}: {(error.strerror or str(error)).lower()}")
+            self.ending.codes.append(ExitCode.INTERNAL)
+
+    def _note(self, text: str) -> None:
+        try:
+            self._s.emit(Kind.NOTE, text=text)
+        except MusterError as error:
+            self._s.screen.say(str(error))
+
+    def _end_load(self) -> None:
+        session = self._s
+        session.facts.load_stopped = True
+        if session.load is None:
+            return
+        died = session.load.ended
+        session.load.stop(LOAD_GRACE_S)
+        session.live.refresh()
+        last = session.live.last
+        flows = last.flows.values() if last else ()
+        reason = f"the load process {died}" if died and died != "ended with 0" else None
+        if last is None or last.state == "failed":
+            reason = (last.reason if last else None) or reason or "the load never sent anything"
+        session.emit(
+            Kind.LOAD_ENDED,
+            offered=sum(one.sent for one in flows),
+            answered=sum(one.ok + one.reject for one in flows),
+            lag_p99_ms=last.run_lag_p99_ms if last else None,
+            valid=reason is None,
+            reason=reason,
+        )
+
+    def _end_sampler(self) -> None:
+        if self._s.sampler is not None:
+            self._s.sampler.stop(SAMPLER_GRACE_S)
+
+    def _audit(self) -> None:
+        from loadgen import venues
+
+        session = self._s
+        venue = session.sandbox.describe["venue"]
+        try:
+            result = venues.get(str(venue["type"])).audit(venue, session.run.path, AUDIT_S)
+        except MusterError as error:
+            session.emit(Kind.AUDIT, complete=False, reason=str(error), text=f"not read: {error}")
+            return
+        clients = len(set(result.clients))
+        text = f"{result.rows:,} commands read by two fresh clients from {clients} engine{'s' if clients != 1 else ''}"
+        if result.diverged_at is not None:
+            text += f"; they differ from sequence {result.diverged_at} on"
+        if not result.complete:
+            text = f"incomplete: {result.reason}"
+        session.emit(
+            Kind.AUDIT,
+            operations=sum(one.sent for one in session.live.last.flows.values()) if session.live.last else 0,
+            commands=result.rows,
+            clients=list(result.clients),
+            complete=result.complete,
+            reason=result.reason,
+            text=text,
+        )
+
+    def _witness(self) -> None:
+        from loadgen import witness
+
+        witness.consolidate(self._s.run.path)
+
+    def _cleanup(self) -> None:
+        """Compare with before; what the system itself brings back may take a moment."""
+        session = self._s
+        if session.before is None:
+            return
+        deadline = time.monotonic() + SETTLE_S
+        while True:
+            left, intended, settled = self._difference(session.before)
+            if not left or settled or time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
+        session.emit(Kind.CLEANUP, clean=not left, left=left, intended=intended)
+
+    def _difference(self, before: Any) -> tuple[list[str], list[str], bool]:  # noqa: ANN401 - a snapshot
+        try:
+            after = self._s.world.snapshot()
+        except MusterError as error:
+            return [f"the sandbox cannot be asked: {error}"], [], True
+        return World.diff(before, after), World.moved(before, after), False
+
+    def _judge(self) -> None:
+        from chaoslib_ext.judge import judge
+        from drills.verdict import to_json
+
+        verdict = judge(self._s.run.path)
+        self.ending.verdict = orjson.loads(to_json(verdict))
+        self.ending.word = verdict.verdict
+        self.ending.codes.append(ExitCode(verdict.exit_code))
+        sentence = " ".join(verdict.sentences)
+        self._s.emit(Kind.VERDICT, verdict=verdict.verdict, sentence=sentence, exit_code=verdict.exit_code)
+
+    def _report(self) -> None:
+        from reports.junit import write_junit
+
+        from reports import write_report
+
+        if self.ending.verdict is not None:
+            self.ending.report = str(write_report(self._s.run.path))
+            write_junit(self._s.run.path)
+
+    def _orphans(self) -> None:
+        if Kind.FAULT_ORPHANED in self._s.closed.values():
+            self.ending.codes.append(ExitCode.UNDO_INCOMPLETE)
+
+    def _close(self) -> None:
+        """End the sandbox and the guardian, say so, and seal the folder."""
+        session = self._s
+        if self._last:
+            self._step("sandbox", session.sandbox.stop)
+        if session.guardian is not None:
+            guardian = session.guardian
+            if not session.sandbox.owned:
+                self._step("guardian", lambda: guardian.owns(None))
+            self._step("guardian", guardian.close)
+        code = int(worst(self.ending.codes))
+        self._step(
+            "events",
+            lambda: session.emit(Kind.RUN_ENDED, verdict=self.ending.word, exit_code=code, report=self.ending.report),
+        )
+        self._step("events", session.events.close)
+        self._step("manifest", lambda: evidence.write_manifest(session.run, self.ending.word))

@@ -1,0 +1,217 @@
+"""Everything that belongs to one run while it goes on, and how its parts start: guardian, sampler, load, runner."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from chaoslib_ext.screen import Screen
+from chaoslib_ext.supervisor import children
+from chaoslib_ext.supervisor.children import Child
+from chaoslib_ext.supervisor.guardianship import Guardianship
+from chaoslib_ext.supervisor.guards import Facts, Guards, self_test
+from chaoslib_ext.supervisor.options import load_s, longest_s
+from chaoslib_ext.supervisor.sandboxes import DOWN, Sandbox
+from chaoslib_ext.supervisor.signals import Signals
+from chaoslib_ext.supervisor.watchers import Leader, RunnerLink, SampleWatch
+from chaoslib_ext.world import World
+from drills.clock import NS
+from drills.errors import Aborted, ComponentError
+from drills.events import Event, EventLog, Kind
+from drills.evidence import RunDir, write_atomic
+from drills.plan import Plan
+from probes import slo
+from probes.live import LiveTail
+
+LOAD_READY_S = 90.0
+"""A schedule of 300,000 operations is prepared in a few seconds on a healthy machine."""
+
+FIRST_READING_S = 5.0
+FINISH_S = 180.0
+"""The guardian allows this much after the longest run: undo, audit, verdict."""
+
+HIDDEN = ("truth_dir", "planted")
+"""Parts of the description that a blind run does not keep."""
+
+
+@dataclass
+class Session:
+    """One run. `began_ns` is when `muster run` was called."""
+
+    plan: Plan
+    run: RunDir
+    sandbox: Sandbox
+    events: EventLog
+    screen: Screen
+    signals: Signals
+    began_ns: int
+    guardian: Guardianship | None = None
+    sampler: Child | None = None
+    load: Child | None = None
+    runner: RunnerLink | None = None
+    before: Mapping[str, Any] | None = None
+    closed: dict[str, Kind] = field(default_factory=dict)
+    disk_failed: str | None = None
+
+    def __post_init__(self) -> None:
+        self.world: World = self.sandbox.world
+        self.live = LiveTail(self.run.live, self.plan.limits_ms)
+        self.samples = SampleWatch(self.run.samples_log)
+        self.slos = slo.known()
+        self.guards = Guards(self.plan, self.slos)
+        self.facts = Facts(started_ns=time.monotonic_ns(), live=self.live)
+
+    def emit(self, kind: Kind, /, **data: object) -> None:
+        """Record an event. Raises ComponentError where the disk fails, once: later events are only shown."""
+        if kind in (Kind.FAULT_VERIFIED, Kind.FAULT_ORPHANED):
+            self.closed[str(data["fault_id"])] = kind
+        if self.disk_failed is not None:
+            self.screen.handle(Event(-1, time.monotonic_ns(), "", kind, data, "", ""))
+            return
+        try:
+            self.events.emit(kind, **data)
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            self.disk_failed = f"{self.run.events}: {why}"
+            raise ComponentError("run directory", f"{self.disk_failed}; give it room, or another --runs") from error
+
+    def refresh(self) -> None:
+        """Read what children wrote since the last beat; leaders that changed become events."""
+        self.live.refresh()
+        known = self.samples.leader is not None
+        for leader in self.samples.refresh():
+            self._led(leader, first=not known)
+            known = True
+        self.facts.sampled_ns, self.facts.writers = self.samples.last_ns, self.samples.writers
+        self.facts.load_ended = self.load.ended if self.load else None
+        self.facts.sampler_ended = self.sampler.ended if self.sampler else None
+
+    def _led(self, leader: Leader, *, first: bool) -> None:
+        self.emit(Kind.LEADER, instance=leader.instance, epoch=leader.epoch, t_ns=leader.t_ns, first=first)
+
+    def start_guardian(self) -> None:
+        """Take the scope and start the guardian. Raises Refused, FaultError."""
+        scopes = [f"sandbox:{self.sandbox.describe['id']}"]
+        self.guardian = Guardianship(self.run.path, scopes, longest_s(self.plan) + FINISH_S)
+        if self.sandbox.owned:
+            self.guardian.owns(DOWN)
+
+    def test_guards(self) -> None:
+        """Prove that a breach would stop this run. Raises Aborted where it would not."""
+        stopped_ms = self_test(self.plan, self.slos)
+        if stopped_ms is None:
+            raise Aborted("guards", "their self-test did not stop a made-up breach; nothing was touched")
+        self.emit(Kind.GUARD_SELF_TEST, stopped_ms=stopped_ms)
+
+    def start_sampler(self) -> None:
+        """Start the sampler and wait for its first reading. Raises ComponentError."""
+        self.before = self.world.snapshot()
+        config = {
+            "out": str(self.run.samples_log),
+            "live": str(self.run.live),
+            "instances": self.sandbox.describe["instances"],
+            "limits_ms": self.plan.limits_ms,
+        }
+        path = self.run.logs / "sampler.json"
+        path.parent.mkdir(exist_ok=True)
+        write_atomic(path, orjson.dumps(config))
+        self.sampler = self._child("sampler", [sys.executable, "-m", "probes.sampler", str(path)])
+        self._await(self.sampler, lambda: self.samples.leader is not None, FIRST_READING_S, "saw no leader")
+
+    def start_load(self) -> None:
+        """Start the load and wait until it sends. Raises ComponentError with what it said."""
+        from loadgen import launch
+        from loadgen.config import LoadConfig
+
+        plan = self.plan
+        config = LoadConfig(
+            run_id=self.run.run_id,
+            run_dir=self.run.path,
+            trace=plan.trace.path if plan.trace else plan.load.trace,
+            speed=plan.load.speed,
+            amplify=plan.load.amplify,
+            outage=plan.load.outage,
+            venue=dict(self.sandbox.describe["venue"]),
+            timeout_ms=plan.client_timeout_ms,
+            limits_ms=plan.limits_ms,
+            duration_s=load_s(plan),
+        )
+        path = config.save()
+        argv, env = launch.command(path), launch.environment(path)
+        self.load = self._child("load", argv, env=env)
+
+        def sends() -> bool:
+            line = self.live.last
+            if line is not None and line.state == "failed":
+                raise ComponentError("load", line.reason or "failed without a reason")
+            return line is not None and line.state == "running"
+
+        self._await(self.load, sends, LOAD_READY_S, "sent nothing")
+        self._announce_load()
+
+    def _announce_load(self) -> None:
+        plan, first = self.plan, self.live.last
+        rate = (plan.trace.rate if plan.trace else 0.0) * plan.load.speed * plan.load.amplify
+        times = f" × {plan.load.amplify}" if plan.load.amplify > 1 else ""
+        self.emit(
+            Kind.LOAD_STARTED,
+            start_ns=first.t_ns if first else time.monotonic_ns(),
+            rate=rate,
+            trace=plan.trace.name if plan.trace else plan.load.trace,
+            text=f"{rate:,.0f} op/s of {plan.trace.name if plan.trace else plan.load.trace}{times}, {plan.load.outage}",
+        )
+
+    def start_runner(self) -> None:
+        """Start the runner: from here on the phases go by. Raises ComponentError."""
+        assert self.guardian is not None
+        argv = [sys.executable, "-m", "chaoslib_ext.ctk.runner", str(self.run.path)]
+        child = self._child("runner", argv, pipes=True, env={"MUSTER_GUARDIAN": self.guardian.socket})
+        self.runner = RunnerLink(child)
+        self.facts.started_ns = time.monotonic_ns()
+
+    def _child(self, role: str, argv: list[str], *, pipes: bool = False, env: Mapping[str, str] | None = None) -> Child:
+        child = children.start(role, argv, self.run.logs / f"{role}.log", pipes=pipes, env=env)
+        if self.guardian is not None:
+            self.guardian.adopt(child)
+        return child
+
+    def _await(self, child: Child, ready: Any, within_s: float, otherwise: str) -> None:  # noqa: ANN401 - a predicate
+        """Until `ready()` holds; a signal, the child's end and the deadline raise."""
+        deadline = time.monotonic_ns() + int(within_s * NS)
+        while True:
+            self.refresh()
+            if ready():
+                return
+            if self.signals.stop:
+                raise Aborted(self.signals.name(), "asked to stop before any fault")
+            if child.ended is not None:
+                raise ComponentError(child.role, f"{child.ended}: {child.last_words() or 'it said nothing'}")
+            if time.monotonic_ns() > deadline:
+                words = child.last_words()
+                raise ComponentError(child.role, f"{otherwise} within {within_s:g} s" + (f": {words}" if words else ""))
+            if self.guardian is not None:
+                self.guardian.alive()
+            time.sleep(0.02)
+
+    def write_plan(self) -> None:
+        """Write plan.json and the description of where it runs, before anything is touched."""
+        write_atomic(self.run.plan, self.plan.model_dump_json(indent=1).encode())
+        shown = {key: value for key, value in self.sandbox.describe.items() if key not in HIDDEN}
+        write_atomic(self.run.path / "environment.json", orjson.dumps(shown, option=orjson.OPT_INDENT_2))
+
+
+def new_session(plan: Plan, folder: Path, sandbox: Sandbox, screen: Screen, signals: Signals, began_ns: int) -> Session:
+    """Make the run's folder and its event log, and record what it is about to do."""
+    run = RunDir(folder)
+    run.logs.mkdir(parents=True)
+    events = EventLog(run.events)
+    events.subscribe(screen.handle)
+    session = Session(plan, run, sandbox, events, screen, signals, began_ns)
+    session.write_plan()
+    return session
