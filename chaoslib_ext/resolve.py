@@ -12,7 +12,7 @@ from chaoslib_ext.faults.base import Fault, build
 from chaoslib_ext.world import World
 from drills.errors import ComponentError, DefinitionError, DefinitionErrors, Refused
 from drills.evidence import sha256_file
-from drills.loader import Definition
+from drills.loader import Definition, load_sops
 from drills.model import Drill, Experiment, Load
 from drills.plan import Plan, PlannedEnvironment, PlannedFault, PlannedTrace, make_plan
 from loadgen import trace as traces
@@ -87,7 +87,8 @@ def plan_of(
         raise DefinitionErrors(str(path), [DefinitionError(str(path), problem)])
     resolver = WorldResolver(world) if world is not None else WordsResolver()
     trace = planned_trace(load or definition.load)
-    return make_plan(definition, path, resolver, run_id=run_id, trace=trace, load=load)
+    sops = load_sops(definition, path) if isinstance(definition, Drill) else {}
+    return make_plan(definition, path, resolver, run_id=run_id, trace=trace, load=load, sops=sops)
 
 
 def world_if_up() -> World | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from drills.errors import DefinitionError, DefinitionErrors
-from drills.loader_checks import drill_problems, environment_problems, sop_problems
+from drills.loader_checks import drill_problems, environment_problems, sop_files, sop_problems
 from drills.loader_experiment import is_experiment, read_experiment
 from drills.loader_messages import Problem, problems
 from drills.model import Drill, Environment, Experiment, Sop
@@ -33,6 +33,14 @@ def load_drill(path: Path, extra: Check | None = None) -> Drill:
 def load_sop(path: Path) -> Sop:
     """Read an SOP; raises DefinitionErrors with all mistakes."""
     return _load(_document(path), Sop, sop_problems)
+
+
+def load_sops(drill: Drill, path: Path) -> dict[str, Sop]:
+    """The SOPs that the phases of a drill at `path` name; raises DefinitionErrors of the first bad one."""
+    files = sop_files(path)
+    phases = [phase.recover or phase.failback for phase in drill.phases]
+    named = {phase.sop for phase in phases if phase is not None and phase.sop is not None}
+    return {name: load_sop(files[name]) for name in sorted(named)}
 
 
 def load_environment(path: Path) -> Environment:

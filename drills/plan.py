@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import orjson
-from pydantic import ValidationError, computed_field, model_validator
+from pydantic import Field, ValidationError, computed_field, model_validator
 
 from drills.errors import DefinitionError
-from drills.model import Drill, Experiment, Guard, Load, Objective, Phase
+from drills.model import Drill, Experiment, Guard, Load, Objective, Phase, Sop
 from drills.model_base import Model
 
 SUSTAIN_S = 10.0
@@ -93,6 +93,7 @@ class Plan(Model):
     guards: tuple[Guard, ...] = ()
     faults: tuple[PlannedFault, ...]
     phases: tuple[Phase, ...] = ()
+    sops: dict[str, Sop] = Field(default_factory=dict)
     limits_ms: dict[str, int] = LIMITS_MS
     trace: PlannedTrace | None = None
     sustain_s: float = SUSTAIN_S
@@ -138,11 +139,13 @@ def make_plan(
     run_id: str | None = None,
     trace: PlannedTrace | None = None,
     load: Load | None = None,
+    sops: Mapping[str, Sop] | None = None,
     limits_ms: Mapping[str, int] | None = None,
 ) -> Plan:
     """Resolve every fault of a definition and freeze the result; touches nothing.
 
-    `load` replaces the definition's (a `--trace` on the command line). Raises Refused where a target matches nothing.
+    `sops` are those that its phases name; `load` replaces the definition's (a `--trace` on the command line).
+    Raises Refused where a target matches nothing.
     """
     drill = definition if isinstance(definition, Drill) else None
     faults = tuple(resolver.resolve(key, spec.name, spec.params) for key, spec in definition.faults.items())
@@ -162,6 +165,7 @@ def make_plan(
         guards=definition.guards,
         faults=faults,
         phases=drill.phases if drill else (),
+        sops=dict(sops or {}),
         limits_ms=dict(limits_ms or LIMITS_MS),
         trace=trace,
     )

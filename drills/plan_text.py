@@ -24,6 +24,7 @@ from drills.model import (
     RpoObjective,
     RtoObjective,
     SloObjective,
+    Step,
     Verify,
 )
 from drills.plan import Plan, PlannedFault, PlannedTrace, Target
@@ -121,6 +122,14 @@ def phase_text(phase: Phase) -> str:
             return f"SOP {failback.sop}"
 
 
+def step_text(step: Step) -> str:
+    """A step of an SOP in one line, without its id."""
+    done = [f"{name} {' '.join(str(value) for value in params.values())}" for name, params in (step.do or {}).items()]
+    what = done[0] if done else f"{step.by or 'a person'}: {step.human}"
+    beyond = "; no way back after it" if step.point_of_no_return else ""
+    return f"{what}, expected within {format_duration(step.expect)}{beyond}"
+
+
 def _block(name: str, items: list[str]) -> Iterator[str]:
     for index, item in enumerate(items):
         yield f"{name if index == 0 else '':<12}{item}"
@@ -144,3 +153,7 @@ def _phases(plan: Plan) -> Iterator[str]:
     for number, phase in enumerate(plan.phases, 1):
         text = f"{number:>3} {phase.kind:<9} {phase_text(phase)}"
         yield text + (f"  (abort: {phase.abort})" if phase.abort else "")
+        named = phase.recover or phase.failback
+        sop = plan.sops.get(str(named.sop)) if named else None
+        for step in sop.steps if sop else ():
+            yield f"      {step.id:<10} {step_text(step)}"

@@ -7,8 +7,7 @@ import click
 from chaoslib_ext.names import find, load_definition
 from drills.compile import compile_text
 from drills.errors import DefinitionError, DefinitionErrors
-from drills.loader import load_sop
-from drills.loader_checks import sop_files
+from drills.loader import load_sops
 from drills.model import Drill
 
 
@@ -24,7 +23,4 @@ def command(drill: str) -> None:
     if not isinstance(definition, Drill):
         problem = f"is a definition of kind {type(definition).__name__.lower()}; only a drill is compiled"
         raise DefinitionErrors(str(path), [DefinitionError(str(path), problem)])
-    files = sop_files(path)
-    phases = [phase.recover or phase.failback for phase in definition.phases]
-    named = {str(phase.sop) for phase in phases if phase is not None and phase.sop is not None}
-    click.echo(compile_text(definition, {name: load_sop(files[name]) for name in sorted(named)}), nl=False)
+    click.echo(compile_text(definition, load_sops(definition, path)), nl=False)

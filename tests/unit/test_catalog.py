@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from chaoslib_ext.faults.base import build
 from chaoslib_ext.names import find, load_definition, load_names, shipped
@@ -77,6 +78,16 @@ def test_a_compiled_drill_is_an_experiment_of_ours(name: str, tmp_path: Path) ->
     experiment = load_experiment(path)
     assert experiment.faults.keys() == definition.faults.keys()
     assert experiment.objectives == definition.objectives
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_the_chaos_toolkit_finds_it_valid(name: str) -> None:
+    from chaoslib.experiment import ensure_experiment_is_valid
+
+    definition = load_definition(RUNNABLE[name])
+    assert isinstance(definition, Drill | Experiment)
+    text = compile_text(definition, {}) if isinstance(definition, Drill) else RUNNABLE[name].read_text(encoding="utf-8")
+    ensure_experiment_is_valid(yaml.safe_load(text))  # raises on the first thing it does not like
 
 
 def test_every_fault_is_in_the_registry_and_can_be_built() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drills.errors import DefinitionError, DefinitionErrors
-from drills.loader import load_any, load_drill, load_environment, load_experiment, load_sop
+from drills.loader import load_any, load_drill, load_environment, load_experiment, load_sop, load_sops
 from drills.loader_messages import Problem
 from drills.model import Drill, Environment, Experiment, Sop
 from drills.yamlpos import parse
@@ -183,6 +183,14 @@ def test_an_sop(tmp_path: Path) -> None:
     assert mistakes(write(tmp_path, SOP.replace("wait:", "wayt:"))) == [
         '5:18: steps[0]: no action "wayt"; did you mean wait?'
     ]
+
+
+def test_the_sops_of_a_drill_are_those_beside_it_and_the_shipped(tmp_path: Path) -> None:
+    (tmp_path / "sops").mkdir()
+    write(tmp_path / "sops", SOP, "s.yaml")
+    text = DRILL + "  - recover: {sop: s}\n  - failback: {sop: engine-failover}\n"
+    path = write(tmp_path, text)
+    assert list(load_sops(load_drill(path), path)) == ["engine-failover", "s"]
 
 
 def test_load_any_tells_the_kind(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from drills.errors import DefinitionError, Refused
 from drills.loader import load_experiment
-from drills.model import Drill, Load
+from drills.model import Drill, Load, Sop
 from drills.plan import Plan, PlannedEnvironment, PlannedFault, PlannedTrace, Target, make_plan, read_plan
 from drills.plan_text import plan_text
 from tests.unit.definitions import EXPERIMENT, drill_data, use_small_registry, write
@@ -128,6 +128,31 @@ def test_an_experiment_is_named_by_its_file(tmp_path: Path, monkeypatch: pytest.
     assert [fault.id for fault in plan.faults] == ["dies"]
     assert plan.definition["version"] == "1.0.0"
     assert "the method of the experiment" in plan_text(plan)
+
+
+SOP = Sop.model_validate(
+    {
+        "sop": "back",
+        "title": "t",
+        "owner": "o",
+        "steps": [
+            {"id": "lead", "do": {"wait": {"until": "leader"}}, "expect": "5s", "point_of_no_return": True},
+            {"id": "tell", "human": "Tell them.", "by": "communications", "expect": "1m"},
+        ],
+    }
+)
+
+
+def test_the_sops_are_part_of_the_plan_and_of_its_hash() -> None:
+    drill = Drill.model_validate(drill_data(phases=[{"inject": {"fault": "dies"}}, {"recover": {"sop": "back"}}]))
+    plan = make_plan(drill, Path("x.yaml"), Resolver(), sops={"back": SOP})
+    assert plan.hash != make_plan(drill, Path("x.yaml"), Resolver()).hash
+    assert Plan.model_validate_json(plan.model_dump_json()) == plan
+    assert (
+        "  2 recover   SOP back, within 60s\n"
+        "      lead       wait leader, expected within 5s; no way back after it\n"
+        "      tell       communications: Tell them., expected within 60s\n"
+    ) in plan_text(plan)
 
 
 def test_the_text_of_a_plan() -> None:
