@@ -7,8 +7,9 @@ recipes.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypedDict, TypeVar
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
@@ -30,9 +31,13 @@ class Recipe(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """Evidence that a fault is in effect, from something other than what applied it; one sentence each."""
+    """Evidence that a fault is in effect, from something other than what applied it; one sentence each.
+
+    `effect_ns` (CLOCK_MONOTONIC) is T0+: the effect was there by then, however long it took to look closely.
+    """
 
     texts: tuple[str, ...]
+    effect_ns: int = field(default_factory=time.monotonic_ns)
 
 
 class Fault(BaseModel):
@@ -80,6 +85,10 @@ class Fault(BaseModel):
     def remember(self, target: str, state: object) -> None:
         """Keep what plan_undo observed of a target."""
         self._before[target] = state
+
+    def known(self, target: str) -> object:
+        """What plan_undo observed, None where it did not."""
+        return self._before.get(target)
 
     def before(self, target: str) -> Any:  # noqa: ANN401 - each fault keeps its own
         """What plan_undo observed. Raises FaultError where it was never asked: no undo, no fault."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-import psutil
 from pydantic import Field
 
 from chaoslib_ext.faults.base import Fault, Recipe, Witness, fault, names, select_links
@@ -12,6 +12,9 @@ from chaoslib_ext.guardian.verbs import accepts
 from chaoslib_ext.world import World
 from drills.errors import FaultError
 from drills.plan import Target
+
+TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+ESTABLISHED = "01"
 
 
 @fault(
@@ -70,8 +73,15 @@ class NetworkCut(Fault):
 
 def _established() -> set[int] | None:
     """Local ports of this host with an established TCP connection; None where the system does not tell."""
-    try:
-        found = psutil.net_connections(kind="tcp")
-    except (psutil.AccessDenied, PermissionError):
+    if not TABLES[0].exists():
         return None
-    return {one.laddr.port for one in found if one.laddr and one.status == psutil.CONN_ESTABLISHED}
+    try:
+        return {port for path in TABLES if path.exists() for port in _ports(path.read_text())}
+    except OSError:
+        return None
+
+
+def _ports(table: str) -> list[int]:
+    # psutil shows the same in 60 ms, because it also finds the process of each: too slow for a fault's first instant
+    rows = [line.split() for line in table.splitlines()[1:]]
+    return [int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == ESTABLISHED]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
-from chaoslib_ext import processes
+from chaoslib_ext import httpjson, processes
 from chaoslib_ext.faults.base import Recipe, Witness, fault, names
 from chaoslib_ext.faults.process import InstanceFault
 from chaoslib_ext.world import World
@@ -17,7 +18,7 @@ SILENT_S = 0.25
 @fault(
     "process.pause",
     summary="SIGSTOP of an instance: it keeps its connections and its memory, and does nothing.",
-    proof="its process is in state T, and /status stays unanswered",
+    proof="its process is in state T, and its HTTP port stays silent",
     undo="SIGCONT to the same process",
     plane="process",
 )
@@ -47,16 +48,27 @@ class ProcessPause(InstanceFault):
             world.agent.act(target.name, "pause")
 
     def in_effect(self, targets: Sequence[Target], world: World) -> Witness | None:
-        """Each process is stopped; where it has a /status, that is silent."""
+        """Each process is stopped; where it speaks HTTP, that is silent."""
         texts = []
         for target in targets:
             if self.state(target) not in processes.STOPPED:
                 return None
             texts.append(f"pid {self.process(target).pid} of {target.name} is stopped (state T)")
+        effect = time.monotonic_ns()
         for target in targets:
-            if world.instance(target.name).http is None:
+            base = world.instance(target.name).http
+            if base is None:
                 continue
-            if world.status(target.name, timeout_s=SILENT_S) is not None:
+            if not _silent(f"{base.rstrip('/')}/status"):
                 return None
-            texts.append(f"/status of {target.name} was silent for {SILENT_S * 1000:.0f} ms")
-        return Witness(tuple(texts))
+            texts.append(f"HTTP of {target.name} was silent for {SILENT_S * 1000:.0f} ms")
+        return Witness(tuple(texts), effect)
+
+
+def _silent(url: str) -> bool:
+    """Whether a connection is taken and nothing is said: any answer, an error too, is a sign of life."""
+    try:
+        httpjson.call("GET", url, timeout_s=SILENT_S)
+    except httpjson.Unreachable as error:
+        return not error.refused
+    return False

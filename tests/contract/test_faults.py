@@ -246,7 +246,7 @@ def test_a_far_end_that_is_dead_is_said_and_not_timed(world: World, ledger: Ledg
     world.agent.act("engine-1", "stop")
     witness = inject(build("network.latency", {"link": "gateway-engine", "ms": 30}), world, ledger)
     assert "a round trip takes" in witness.texts[0]
-    assert "answers nothing to time" in witness.texts[1]
+    assert "its far end is silent, nothing to time" in witness.texts[1]
 
 
 def test_a_delay_that_nothing_can_time_is_not_witnessed(world: World) -> None:
