@@ -8,7 +8,7 @@ through its proxy. One connection a route (`pool_size: 1`), so that a cut cuts.
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import nats
@@ -57,20 +57,23 @@ cluster {{
 """
 
 
-async def provision(servers: Sequence[str], replicas: int, timeout_s: float) -> None:
+async def provision(servers: Sequence[str], replicas: int, timeout_s: float, alive: Callable[[], bool]) -> None:
     """Create the stream of orders over `servers` ("host:port"), as soon as the bus has elected its leader.
 
-    Idempotent. Raises SandboxError naming the last answer when it is not there after `timeout_s`.
+    Idempotent. Raises SandboxError naming the last answer when it is not there after `timeout_s`, or as soon as
+    `alive` says that there is nobody left who runs the bus.
     """
     deadline = time.monotonic() + timeout_s
     last = "no node accepts connections"
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and alive():
         try:
             await _create(servers, replicas)
             return
         except (OSError, nats.errors.Error, nats.js.errors.Error, TimeoutError) as error:
             last = str(error) or type(error).__name__
         await asyncio.sleep(0.05)
+    if not alive():
+        raise SandboxError("agent: it ended while the order bus was starting; see `sandbox logs agent`")
     raise SandboxError(f"order-bus: stream {STREAM} could not be made within {timeout_s:g} s: {last}; see logs nats-a")
 
 

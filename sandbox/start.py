@@ -70,7 +70,7 @@ def _start(box: Box, wish: Wish, topology: Topology, parts: Mapping[str, Found])
     _wait_for_agent(box, agent)
     bus = topology.addresses("order-bus", "client")
     if bus:
-        asyncio.run(nats.provision(bus, min(_REPLICAS, len(bus)), READY_S))
+        asyncio.run(nats.provision(bus, min(_REPLICAS, len(bus)), READY_S, lambda: agent.poll() is None))
     _wait_until_ready(box, described["agent"])
     described["state"] = "up"
     write_json(box.state_file, _state(described, parts))

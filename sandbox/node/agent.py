@@ -1,7 +1,7 @@
 """The node agent: owns the processes of one sandbox, and does to them over HTTP what faults ask for.
 
-Loopback only. GET /metrics, GET /instances, GET /instances/NAME,
-POST /instances/NAME/{kill,release,pause,resume,stop,start}; every POST answers the instance after the act and may be repeated.
+Loopback only: GET /metrics, /instances, /instances/NAME; POST /instances/NAME/{kill,release,pause,resume,stop,start}.
+Every POST answers the instance after the act and may be repeated.
 """
 
 import asyncio
