@@ -123,7 +123,9 @@ def _say(kind: str, value: object, detail: ErrorDetails) -> tuple[str, str | Non
     context = detail.get("ctx", {})
     if kind in _NOUNS:
         said, hint = _NOUNS[kind]
-        if kind == "string_type" and isinstance(value, dict | list | types.NoneType):
+        if value is None:
+            return "is empty", None
+        if kind == "string_type" and isinstance(value, dict | list):
             hint = None
         return f"{quoted(value)} {said}", hint
     if kind in _BOUNDS:

@@ -155,7 +155,8 @@ class _Builder:
         self._count += 1
         if id(node) in self._open or self._count > _MAX_NODES:
             raise self._fail(node, "an alias holds itself" if id(node) in self._open else "too many values")
-        self._document.values[path] = self._span(node)
+        if node.start_mark.index != node.end_mark.index or path not in self._document.keys:
+            self._document.values[path] = self._span(node)  # an empty value has no place: its key stands for it
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
         if node.tag not in ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
