@@ -15,10 +15,11 @@ _LOCUSTFILE = Path(__file__).parent / "locustfiles" / "replay.py"
 def command(config_path: Path) -> list[str]:
     """Arguments that start the load of one configuration, `<run>/load/config.json` as LoadConfig.save wrote it.
 
-    The process is quiet: its log is `<run>/logs/load.log`, its counts `<run>/load/live.ndjson`. It exits 0 when the
-    schedule was played or SIGTERM ended it, 1 when it failed (the last live line and stderr say why).
+    Locust's own log and closing table are `<run>/logs/locust.log`, the counts `<run>/load/live.ndjson`; stdout stays
+    empty. It exits 0 when the schedule was played or SIGTERM ended it, 1 when it failed: the last live line and stderr
+    say why.
     """
-    log = config_path.absolute().parent.parent / "logs" / "load.log"
+    log = config_path.absolute().parent.parent / "logs" / "locust.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     options = ["--headless", "--users", "1", "--spawn-rate", "1", "--only-summary", "--exit-code-on-error", "0"]
     quiet = ["--loglevel", "WARNING", "--logfile", str(log)]

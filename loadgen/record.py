@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -13,27 +11,12 @@ from typing import Any
 import orjson
 import requests
 
-from drills.errors import ComponentError, Refused
+from drills.errors import ComponentError
 from loadgen.builder import Row, build, to_units
 from loadgen.trace import Trace
 from loadgen.venues import audit, get
 
 _PAGE = 20_000
-_DESCRIBE_S = 10
-
-
-def describe() -> dict[str, Any]:
-    """The running sandbox as it describes itself; raises Refused where none is up, ComponentError where it cannot."""
-    argv = [sys.executable, "-m", "sandbox", "describe"]
-    try:
-        done = subprocess.run(argv, capture_output=True, timeout=_DESCRIBE_S, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise ComponentError("sandbox", f"describe took over {_DESCRIBE_S} s; see muster sandbox logs agent") from error
-    if done.returncode == 3:
-        raise Refused("sandbox-down", "no sandbox is up; start one with muster sandbox up")
-    if done.returncode:
-        raise ComponentError("sandbox", done.stderr.decode(errors="replace").strip().splitlines()[-1][:300])
-    return dict(orjson.loads(done.stdout))
 
 
 def record(

@@ -115,11 +115,11 @@ def read(reference: str | Path) -> Trace:
         raise DefinitionError(name, _why_unreadable(path, error), hint="import or record it again") from error
     except pa.ArrowException as error:
         raise DefinitionError(name, _why_unreadable(path, error), hint="import or record it again") from error
-    meta = _metadata(name, table)
+    grid, meta = _metadata(name, table)
     trace = Trace(
         name=Path(reference).stem,
         table=table.cast(SCHEMA) if table.num_rows else SCHEMA.empty_table(),
-        grid={symbol: Symbol(Decimal(g["tick"]), Decimal(g["lot"])) for symbol, g in meta["grid"].items()},
+        grid=grid,
         provenance=meta["provenance"],
         duration_ns=meta["duration_ns"],
     )
@@ -175,7 +175,7 @@ def _why_unreadable(path: Path, error: Exception) -> str:
     return "is corrupt: " + str(error).splitlines()[0][:160]
 
 
-def _metadata(name: str, table: pa.Table) -> dict[str, Any]:
+def _metadata(name: str, table: pa.Table) -> tuple[dict[str, Symbol], dict[str, Any]]:
     raw = (table.schema.metadata or {}).get(_META)
     missing = [field.name for field in SCHEMA if field.name not in table.column_names]
     if raw is None or missing:
@@ -187,14 +187,19 @@ def _metadata(name: str, table: pa.Table) -> dict[str, Any]:
             raise DefinitionError(
                 name, f"has trace format {meta['format']}, this version reads {FORMAT}", hint="update muster"
             )
-        if not (isinstance(meta["grid"], dict) and isinstance(meta["duration_ns"], int) and meta["duration_ns"] > 0):
-            raise ValueError("grid or duration")
+        grid = {symbol: Symbol(Decimal(g["tick"]), Decimal(g["lot"])) for symbol, g in meta["grid"].items()}
+        if any(not size.is_finite() or size <= 0 for symbol in grid.values() for size in symbol):
+            raise ValueError("a tick or lot is not above zero")
+        if not (
+            isinstance(meta["duration_ns"], int) and meta["duration_ns"] > 0 and isinstance(meta["provenance"], dict)
+        ):
+            raise ValueError("duration or provenance")
         table.select(SCHEMA.names).cast(SCHEMA)
-    except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, pa.ArrowException) as error:
         raise DefinitionError(
             name, f"has damaged trace metadata ({error})", hint="import or record it again"
         ) from error
-    return meta  # type: ignore[no-any-return]
+    return grid, meta
 
 
 def first_problem(trace: Trace) -> str | None:

@@ -135,6 +135,9 @@ class Engine:
         if self.state is State.DONE or self._stopping:
             return
         now = self._clock()
+        if self.state is State.RUNNING:
+            self._begin_due(now)  # up to this instant the schedule holds
+            self._flush()
         self.state, self._stopping = State.DRAINING, True
         self._drain_until_ns = now + self._timeout_ns
         for op in list(self.undecided.values()):

@@ -89,8 +89,9 @@ class Replay:
         """Send nothing more, wait at most one timeout for answers, write everything down."""
         self._stopped = True
         if self._engine:
+            now = self._clock()
             self._engine.stop()
-            self._next_line_ns = 0  # the line that says when it was asked to stop
+            self._line(now)  # says until when the schedule counts
 
     def _prepare(self, make_socket: Callable[..., socket.socket], make_epoll: Callable[[], Any] | None) -> None:
         config = self._config

@@ -29,6 +29,7 @@ class Skipped:
     count: int = 0
     lines: list[int] = field(default_factory=list)
     corrupt: bool = False  # the line should have been usable
+    last: int = 0
 
 
 @dataclass(slots=True)
@@ -42,6 +43,9 @@ class Report:
     def skip(self, line: int, reason: str, *, corrupt: bool = False) -> None:
         """Count one skipped line (1-based) under its reason."""
         entry = self.skipped.setdefault(reason, Skipped(corrupt=corrupt))
+        if line == entry.last:
+            return  # a line may hold several trades
+        entry.last = line
         entry.count += 1
         if len(entry.lines) < _SHOWN:
             entry.lines.append(line)

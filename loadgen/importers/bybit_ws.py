@@ -13,6 +13,8 @@ levels, not orders, so the flow is a reconstruction by these rules:
   first snapshot of a symbol are left out.
 * Orders are dealt to the pseudo-sessions by CRC-32 of their name (symbol, side, price and number, or the trade's id); a
   cancel or amend belongs to its order's session.
+* The recording ends in the middle of things: what still rests is cancelled behind its end, one order a
+  millisecond, so that a repetition starts from the empty books that the first one started from.
 * The feed adds sizes in single precision (25.900002 for 25.9): a fractional size is rounded to six significant digits.
 """
 
@@ -70,6 +72,7 @@ def rows(lines: Iterable[bytes], sessions: int, report: Report) -> list[Row]:
             flow.apply(ahead.popleft(), report)
     for change in ahead:
         flow.apply(change, report)
+    flow.close()
     return flow.rows
 
 
@@ -175,6 +178,16 @@ class _Flow:
                 book.setdefault(level, []).append(self._place(change.t_ns, level, delta, name, "GTC"))
             elif delta < 0:
                 self._shrink(change.t_ns, book, level, -delta)
+
+    def close(self) -> None:
+        """Append the cancels of what still rests."""
+        t_ns = self.rows[-1].t_ns if self.rows else 0
+        for book in self._resting.values():
+            for level, orders in book.items():
+                for order in orders:
+                    t_ns += 1_000_000
+                    self._add(t_ns, order, "cancel", level)
+        self._resting.clear()
 
     def _place(self, t_ns: int, level: Level, qty8: int, name: str, tif: str) -> _Order:
         _, side, price8 = level
