@@ -11,7 +11,6 @@ from typing import Any
 import orjson
 from chaoslib.activity import execute_activity
 from chaoslib.run import initialize_run_journal
-from chaoslib.types import Dry
 
 from drills.evidence import write_atomic
 
@@ -55,7 +54,7 @@ class Activities:
         module = f"chaoslib_ext.ctk.{type_}s"
         provider = {"type": "python", "module": module, "func": func, "arguments": arguments}
         activity = {"type": type_, "name": name, "provider": provider}
-        entry: dict[str, Any] = execute_activity(self._experiment, activity, {}, {}, Dry.NONE)
+        entry: dict[str, Any] = execute_activity(self._experiment, activity, {}, {}, None)
         self.journal.add(entry)
         return entry
 

@@ -19,6 +19,7 @@ import orjson
 
 from chaoslib_ext.ctk import context as contexts
 from chaoslib_ext.ctk.context import Context, Samples, Stopped
+from chaoslib_ext.ctk.phases import run_drill, run_experiment
 from chaoslib_ext.guardian.client import GuardianClient
 from chaoslib_ext.names import load_names
 from chaoslib_ext.world import World
@@ -52,15 +53,37 @@ class Channel:
             os._exit(1)
 
 
-def listen(context: Context, interrupts: bool) -> None:
-    """Wait for orders; `interrupts`: chaoslib waits in sleeps of its own, so that only a signal stops it."""
-    for line in sys.stdin.buffer:
-        if line.strip():
-            context.why = "the supervisor stopped the run"
-            context.stop.set()
-            if interrupts:
-                os.kill(os.getpid(), signal.SIGTERM)
-    os._exit(1)
+class Orders:
+    """Orders of the supervisor, read on a thread: `go` begins the walk, `abort` stops it; the end of stdin ends us."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self._context: Context | None = None
+        self._interrupts = False
+
+    def listen(self) -> None:
+        """Read orders until there is nobody to give them."""
+        rest = b""
+        # os.read, not sys.stdin: its lock would be held by this thread when the interpreter ends
+        while data := os.read(0, 4096):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                if b"abort" in line:
+                    self._abort()
+                self.go.set()
+        os._exit(1)
+
+    def stop(self, context: Context, *, interrupts: bool) -> None:
+        """Whom an abort stops. `interrupts`: chaoslib waits in sleeps of its own, which only a signal ends."""
+        self._interrupts, self._context = interrupts, context
+
+    def _abort(self) -> None:
+        if self._context is None:
+            os._exit(4)
+        self._context.why = "the supervisor stopped the run"
+        self._context.stop.set()
+        if self._interrupts and self.go.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def make_context(run_dir: Path, channel: Channel) -> Context:
@@ -81,7 +104,8 @@ def make_context(run_dir: Path, channel: Channel) -> Context:
 
 def main(argv: Sequence[str]) -> int:
     """Entry of the process: 0 when everything was walked, 4 when it was stopped, 70 for an error of ours."""
-    channel = Channel()
+    channel, orders = Channel(), Orders()
+    threading.Thread(target=orders.listen, daemon=True).start()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
     load_names()
     try:
@@ -91,9 +115,8 @@ def main(argv: Sequence[str]) -> int:
         return 70
     contexts.use(context)
     is_drill = context.plan is not None and context.plan.kind == "drill"
-    threading.Thread(target=listen, args=(context, not is_drill), daemon=True).start()
-    from chaoslib_ext.ctk.phases import run_drill, run_experiment
-
+    orders.stop(context, interrupts=not is_drill)
+    orders.go.wait()
     try:
         (run_drill if is_drill else run_experiment)(context, RunDir(Path(argv[0])).journal)
     except Stopped:

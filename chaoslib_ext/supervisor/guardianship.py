@@ -87,7 +87,9 @@ class Guardianship:
         return list(self.client.state().get("faults", []))
 
     def close(self) -> None:
-        """End it in order; where something stays open, let it go: it then tries its own undo and exits."""
+        """End it in order; where something stays open, let it go: it undoes and exits. Idempotent."""
+        if self._stop.is_set():
+            return
         self._stop.set()
         self._thread.join(2 * LEASE_S)
         try:

@@ -124,8 +124,11 @@ def _once(
         session.events.close()
         shutil.rmtree(folder, ignore_errors=True)  # refused: nothing was touched, so nothing is left
         raise
-    stop = _drive(session)
-    ending = Finish(session, stop, last=last or signals.stop).all()
+    try:
+        stop = _drive(session)
+        ending = Finish(session, stop, last=last or signals.stop).all()
+    finally:
+        session.abandon()
     show(ending)
     return worst(ending.codes)
 
@@ -137,8 +140,9 @@ def _drive(session: Session) -> Stop | None:
         _announce(session)
         session.test_guards()
         session.start_sampler()
+        session.start_runner()  # it imports while the load prepares its schedule
         session.start_load()
-        session.start_runner()
+        session.go()
         loop = Loop(session)
         stop = loop.run()
     except MusterError as error:

@@ -168,12 +168,25 @@ class Session:
         )
 
     def start_runner(self) -> None:
-        """Start the runner: from here on the phases go by. Raises ComponentError."""
+        """Start the runner, which gets ready and waits for `go`. Raises ComponentError."""
         assert self.guardian is not None
         argv = [sys.executable, "-m", "chaoslib_ext.ctk.runner", str(self.run.path)]
         child = self._child("runner", argv, pipes=True, env={"MUSTER_GUARDIAN": self.guardian.socket})
         self.runner = RunnerLink(child)
+
+    def go(self) -> None:
+        """Let the phases begin."""
+        assert self.runner is not None
         self.facts.started_ns = time.monotonic_ns()
+        self.runner.go()
+
+    def abandon(self) -> None:
+        """Leave nothing behind whatever happened to us: children ended, faults undone; idempotent."""
+        for child in (self.runner.child if self.runner else None, self.load, self.sampler):
+            if child is not None:
+                child.kill()
+        if self.guardian is not None:
+            self.guardian.close()
 
     def _child(self, role: str, argv: list[str], *, pipes: bool = False, env: Mapping[str, str] | None = None) -> Child:
         child = children.start(role, argv, self.run.logs / f"{role}.log", pipes=pipes, env=env)

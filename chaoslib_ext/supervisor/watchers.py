@@ -74,13 +74,20 @@ class RunnerLink:
             found += [_message(line) for line in lines if line]
         return found
 
+    def go(self) -> None:
+        """Let it begin its walk."""
+        self._order(b"go")
+
     def abort(self) -> None:
         """Tell it to stop; one that is gone needs no telling."""
+        self._order(b"abort")
+
+    def _order(self, order: bytes) -> None:
         pipe = self.child.process.stdin
         if pipe is None:
             return
         try:
-            pipe.write(b'{"op":"abort"}\n')
+            pipe.write(order + b"\n")
             pipe.flush()
         except (OSError, ValueError):
             return
