@@ -102,6 +102,8 @@ class EngineLink(asyncio.Protocol):
             self._answer(rid, result)
         for rid, answer in message.get("a", ()):
             self._answer(rid, answer)
+        for rid in message.get("x", ()):
+            self._refused(rid)
         status = message.get("s")
         if status is not None:
             self._say(int(status["epoch"]) if status["leader"] else 0)
@@ -114,6 +116,12 @@ class EngineLink(asyncio.Protocol):
         reply = executed(entry.asked.link_id, answer) if entry.finish is None else entry.finish(answer)
         del self.pending[rid]  # not before: an answer that makes no sense leaves the request waiting
         self._router.outbox.put(entry.asked, reply)
+
+    def _refused(self, rid: int) -> None:
+        """A query that an engine does not answer because it does not lead: ask again."""
+        entry = self.pending.pop(rid, None)
+        if entry is not None:
+            self._router.outbox.put(entry.asked, Reply(RetCode.UNAVAILABLE, {}))
 
     def _say(self, epoch: int) -> None:
         if epoch != self.epoch:

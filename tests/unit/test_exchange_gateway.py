@@ -235,6 +235,16 @@ class TestRouting:
         rig.loop.tick()
         assert rig.log[1:] == [{"found": False}]
 
+    def test_a_question_to_an_engine_that_no_longer_leads_is_unavailable_at_once(self, rig: Rig) -> None:
+        rig.connect(rig.first, 1)
+        codes: list[int] = []
+        asked = Asked("status", "a", "", 7, lambda reply: codes.append(reply.code), lambda: True)
+        rig.router.ask(asked, Query("acct-1", "order", "a"), status_reply)
+        rig.loop.tick()
+        rig.first.data_received(encode({"x": [1]}))
+        rig.loop.tick()
+        assert codes == [RetCode.UNAVAILABLE]
+
 
 class Socket:
     """A WebSocket transport whose client reads nothing once `unread` is large."""
