@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from chaoslib_ext import processes
-from chaoslib_ext.guardian.marker import Marker
+from chaoslib_ext.guardian.marker import Marker, remove
 from drills import ledger
 from drills.errors import Refused, UsageError
 from drills.evidence import home
@@ -67,7 +67,7 @@ def claim(run_id: str, run_dir: Path, scope: Sequence[str]) -> Marker:
 
 def release(run_id: str) -> None:
     """Remove the marker of a run whose guardian never started; idempotent."""
-    marker_path(run_id).unlink(missing_ok=True)
+    remove(marker_path(run_id))
 
 
 def _refuse_over(other: Marker, scope: set[str]) -> None:
@@ -77,8 +77,17 @@ def _refuse_over(other: Marker, scope: set[str]) -> None:
     if other.supervised or other.guarded:
         raise Refused("scope-locked", f"run {other.run_id} holds {shared}; wait for it, or run `muster abort`")
     book = ledger.read(other.ledger)
-    left = ", ".join(entry.fault_id for entry in book.open()) or "its processes"
+    left = ", ".join([entry.fault_id for entry in book.open()] + _running(book))
+    if not left:
+        release(other.run_id)  # it died before its first fault, or after its last undo
+        return
     raise Refused("open-orphan", f"run {other.run_id} left {left} open on {shared}; run `muster undo {other.run_id}`")
+
+
+def _running(book: ledger.Book) -> list[str]:
+    """What a dead run left that is not a fault: processes, and the sandbox it owned (until its ledger is closed)."""
+    found = [f"{role} (pid {pid})" for pid, start, role in book.children if processes.alive(pid, start)]
+    return found + (["its sandbox"] if book.sandbox_down and not book.closed else [])
 
 
 def _socket_path(run_id: str) -> Path:

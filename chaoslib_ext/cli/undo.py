@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
@@ -17,6 +18,7 @@ from drills.errors import FaultError, UndoIncomplete, UsageError
 from drills.units import parse_duration
 
 BY = "muster undo"
+END_S = 90.0
 
 
 @click.command()
@@ -59,14 +61,24 @@ def _chosen(run: str | None) -> list[Marker]:
 
 def _undo(marker: Marker, give_up_s: float) -> list[ledger.Entry]:
     if marker.guarded:
+        client = GuardianClient(marker.socket)
         try:
-            GuardianClient(marker.socket).undo(by=BY, end=True)
+            client.state()  # a frozen guardian is found out at once, not after the time an undo may take
+            client.undo(by=BY, end=True)
         except FaultError as error:
             click.echo(f"{marker.run_id}: {error}; playing its ledger from here", err=True)
             processes.end([marker.guardian] if marker.guardian else [], 1.0)
         else:
+            _await_end(marker)
             return _report(marker, ledger.read(marker.ledger))
     return _play(marker, give_up_s)
+
+
+def _await_end(marker: Marker) -> None:
+    """Without a supervisor the guardian ends the children and the sandbox too, then itself."""
+    deadline = time.monotonic() + END_S
+    while marker.guarded and not marker.supervised and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def _play(marker: Marker, give_up_s: float) -> list[ledger.Entry]:

@@ -23,11 +23,14 @@ class Marker:
     scope: tuple[str, ...]
     supervisor: Owner
     guardian: Owner | None = None
+    kept: str | None = None
+    """A second name of the ledger beside the marker, for a run directory that somebody removes."""
 
     @property
     def ledger(self) -> Path:
-        """Its ledger."""
-        return Path(self.run_dir) / "ledger.ndjson"
+        """Its ledger: in the run directory, else its second name."""
+        path = Path(self.run_dir) / "ledger.ndjson"
+        return Path(self.kept) if self.kept and not path.exists() and Path(self.kept).exists() else path
 
     @property
     def guarded(self) -> bool:
@@ -39,9 +42,9 @@ class Marker:
         """Whether its supervisor lives."""
         return processes.alive(*self.supervisor)
 
-    def with_guardian(self, guardian: Owner) -> Marker:
-        """The same with this guardian."""
-        return replace(self, guardian=guardian)
+    def with_guardian(self, guardian: Owner, kept: Path | None) -> Marker:
+        """The same with this guardian and the second name it gave the ledger."""
+        return replace(self, guardian=guardian, kept=str(kept) if kept else None)
 
     def save(self, path: Path) -> None:
         """Write it so that a reader never sees half of it."""
@@ -64,9 +67,28 @@ class Marker:
                 scope=tuple(str(one) for one in raw["scope"]),
                 supervisor=_owner(raw["supervisor"]),
                 guardian=_owner(raw["guardian"]) if raw["guardian"] else None,
+                kept=raw.get("kept"),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path}: not a marker of a run") from error
+
+
+def remove(path: Path) -> None:
+    """Remove a marker and the second name of its ledger; idempotent."""
+    path.unlink(missing_ok=True)
+    path.with_suffix(".ledger").unlink(missing_ok=True)
+
+
+def keep(path: Path, ledger: Path) -> Path | None:
+    """Give the ledger a second name beside the marker; None where the file system has no such thing."""
+    kept = path.with_suffix(".ledger")
+    try:
+        if not (kept.exists() and kept.samefile(ledger)):
+            kept.unlink(missing_ok=True)
+            os.link(ledger, kept)
+    except OSError:
+        return None
+    return kept
 
 
 def _owner(raw: list[float]) -> Owner:

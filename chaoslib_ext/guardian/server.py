@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from chaoslib_ext import processes
-from chaoslib_ext.guardian import takeover
+from chaoslib_ext.guardian import marker, takeover
 from chaoslib_ext.guardian.marker import Marker
 from chaoslib_ext.guardian.play import Player, to_stderr
 from drills.ledger import Entry, Ledger, LedgerError, State
@@ -140,9 +141,12 @@ class Guardian:
 
     def _end(self) -> int:
         self._socket_path.unlink(missing_ok=True)
+        if self._socket_path.parent != self._marker_path.parent:
+            with contextlib.suppress(OSError):  # a folder made for a short path
+                self._socket_path.parent.rmdir()
         if self._ledger.book.open():
             return 6
-        self._marker_path.unlink(missing_ok=True)
+        marker.remove(self._marker_path)
         return 0
 
     def _resume_undo(self) -> None:
@@ -261,9 +265,11 @@ class Guardian:
     def take_marker(self) -> None:
         """Write this process into the run's marker, where there is one."""
         try:
-            Marker.load(self._marker_path).with_guardian(processes.me()).save(self._marker_path)
+            known = Marker.load(self._marker_path)
         except FileNotFoundError:
             return
+        kept = marker.keep(self._marker_path, self._ledger.path)
+        known.with_guardian(processes.me(), kept).save(self._marker_path)
 
 
 def lock(ledger: Ledger) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import pytest
 
 from chaoslib_ext import processes, scope
 from chaoslib_ext.guardian.client import GuardianClient
+from chaoslib_ext.guardian.marker import Marker
 from chaoslib_ext.guardian.start import GuardianProcess
 from chaoslib_ext.world import World
 from drills import ledger
@@ -161,7 +165,8 @@ def test_both_killed_then_muster_undo_from_any_folder(box: Exchange, start: Call
     run.guardian.kill()
     run.kill()
     until(lambda: run.ended([run.guardian]))
-    with pytest.raises(Refused, match=r"open-orphan.*left f3, f2, f1, f0 open.*muster undo 20260101T000000Z-test"):
+    left = r"open-orphan.*left f3, f2, f1, f0, runner .*its sandbox open.*muster undo 20260101T000000Z-test"
+    with pytest.raises(Refused, match=left):
         scope.claim("20260102T000000Z-next", tmp_path / "next", ["sandbox"])
     done = muster("undo", "--all", cwd=tmp_path / "home")
     assert done.returncode == 0, done.stderr
@@ -173,6 +178,54 @@ def test_both_killed_then_muster_undo_from_any_folder(box: Exchange, start: Call
 def muster(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     program = Path(sys.executable).with_name("muster")
     return subprocess.run([program, *args], cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_at_any_moment(seed: int, box: Exchange, tmp_path: Path) -> None:
+    """Supervisor and runner are one here, so the kill also falls between an order and its answer."""
+    world = World.from_describe(box.describe())
+    before = world.snapshot()
+    (tmp_path / "describe.json").write_text(json.dumps(box.describe()))
+    run_dir = tmp_path / "runs" / "20260101T000000Z-test"
+    argv = [
+        sys.executable,
+        "-m",
+        "tests.guarded",
+        str(tmp_path / "describe.json"),
+        str(run_dir),
+        SLOW,
+        CUT,
+        PAUSE,
+        KILL,
+    ]
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+        wanted = random.Random(seed).randint(1, 12)  # lines in the ledger: intent, applied, in effect, four times
+        until(lambda: _lines(run_dir / "ledger.ndjson") > wanted)
+        run.kill()
+    until(lambda: not scope.markers())
+    assert World.diff(before, world.snapshot()) == []
+    assert not any(processes.alive(pid, start) for pid, start, _ in ledger.read(run_dir / "ledger.ndjson").children)
+
+
+def _lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def test_a_run_directory_that_was_removed_is_undone_too(box: Exchange, start: Callable[..., Run]) -> None:
+    run = start(KILL)
+    run.guardian.kill()
+    run.kill()
+    shutil.rmtree(run.dir)
+    assert muster("undo", "--all", cwd=Path("/")).returncode == 0
+    assert box.agent.phase("engine-0") == "running"
+    assert scope.markers() == []
+
+
+def test_a_run_that_died_before_its_first_fault_blocks_nothing(tmp_path: Path) -> None:
+    dead = scope.claim("run-1", tmp_path / "run-1", ["sandbox"])
+    Marker(**{**asdict(dead), "supervisor": (1, 1.0)}).save(scope.marker_path("run-1"))
+    scope.claim("run-2", tmp_path / "run-2", ["sandbox"])
+    assert [marker.run_id for marker in scope.markers()] == ["run-2"]
 
 
 def test_muster_undo_reaches_a_living_guardian(box: Exchange, start: Callable[..., Run], tmp_path: Path) -> None:
