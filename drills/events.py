@@ -122,6 +122,16 @@ def _write_all(fd: int, line: bytes) -> None:
         line = line[os.write(fd, line) :]
 
 
+_FIELDS = {"seq", "t_ns", "wall", "kind", "data", "prev", "hash"}
+
+
+def _chained(raw: object, prev: str) -> bool:
+    if not isinstance(raw, dict) or set(raw) != _FIELDS or not isinstance(raw["data"], dict):
+        return False
+    body = _body(raw["seq"], raw["t_ns"], raw["wall"], raw["kind"], raw["data"], raw["prev"])
+    return raw["prev"] == prev and _digest(body) == raw["hash"]
+
+
 def read_events(path: Path) -> Iterator[Event]:
     """Yield the events of a log and check the chain.
 
@@ -138,8 +148,7 @@ def read_events(path: Path) -> Iterator[Event]:
             if number == len(lines):
                 return
             raise DefinitionError(str(path), "not JSON; the log was altered", line=number, column=1) from error
-        body = _body(raw["seq"], raw["t_ns"], raw["wall"], raw["kind"], raw["data"], raw["prev"])
-        if raw["prev"] != prev or _digest(body) != raw["hash"]:
+        if not _chained(raw, prev):
             raise DefinitionError(str(path), "hash chain broken; the log was altered", line=number, column=1)
         prev = raw["hash"]
         yield Event(raw["seq"], raw["t_ns"], raw["wall"], Kind(raw["kind"]), raw["data"], raw["prev"], raw["hash"])
