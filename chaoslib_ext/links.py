@@ -39,7 +39,7 @@ class Api:
 
 
 class LinkProxy(toxiproxy.Proxy):  # type: ignore[misc]  # untyped package
-    """The proxy of one link. Attributes: name, listen, upstream ("host:port"), enabled."""
+    """The proxy of one link: name, listen, upstream ("host:port"), enabled, and `listed` toxics as read."""
 
     def __init__(self, api: Api, **fields: Any) -> None:  # noqa: ANN401 - JSON of the server
         super().__init__(**fields)
@@ -47,6 +47,7 @@ class LinkProxy(toxiproxy.Proxy):  # type: ignore[misc]  # untyped package
         self.listen: str
         self.upstream: str
         self.enabled: bool
+        self.listed: tuple[str, ...] = tuple(sorted(one["name"] for one in fields.get("toxics") or ()))
         self._api = api
         self._path = f"/proxies/{httpjson.segment(self.name)}"
 

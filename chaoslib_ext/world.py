@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -126,6 +127,12 @@ class World:
             return None
         return answer if code == 200 and isinstance(answer, dict) else None
 
+    def statuses(self) -> dict[str, dict[str, Any] | None]:
+        """The /status of every instance that speaks HTTP, asked at once: a silent one costs no more than STATUS_S."""
+        asked = [one.name for one in self.instances if one.http]
+        with ThreadPoolExecutor(max_workers=max(1, len(asked))) as pool:
+            return dict(zip(asked, pool.map(self.status, asked), strict=True))
+
     def role(self, instance: str) -> str | None:
         """primary, standby, starting … or None when it does not say."""
         status = self.status(instance)
@@ -134,21 +141,21 @@ class World:
     def leader(self) -> tuple[str, int] | None:
         """(instance, epoch) of the primary with the highest epoch; None when no instance says it leads."""
         found = [
-            (int(status.get("epoch") or 0), one.name)
-            for one in self.instances
-            if one.http and (status := self.status(one.name)) is not None and status.get("role") == "primary"
+            (int(status.get("epoch") or 0), name)
+            for name, status in self.statuses().items()
+            if status is not None and status.get("role") == "primary"
         ]
         return None if not found else (max(found)[1], max(found)[0])
 
     def snapshot(self) -> dict[str, Any]:
         """What a fault may change, as it is now: phases, roles, proxies with their toxics. JSON-serialisable."""
         proxies = {
-            name: {"enabled": proxy.enabled, "toxics": sorted(proxy.toxics())}
+            name: {"enabled": proxy.enabled, "toxics": list(proxy.listed)}
             for name, proxy in self.toxiproxy.proxies().items()
         }
         return {
             "instances": {one.name: one.phase for one in self.agent.instances()},
-            "roles": {one.name: self.role(one.name) for one in self.instances if one.http},
+            "roles": {name: (status or {}).get("role") for name, status in self.statuses().items()},
             "proxies": proxies,
         }
 

@@ -135,7 +135,8 @@ def select_instances(world: World, service: str | None, instance: str | None, ro
         known = [one.name for one in world.instances] if instance else sorted({one.service for one in world.instances})
         word = str(instance or service)
         raise _nothing(f"{'instance' if instance else 'service'} {word!r}", registry.did_you_mean(word, known))
-    roles = {one.name: world.role(one.name) for one in named if one.http}
+    statuses = world.statuses()
+    roles = {one.name: (statuses[one.name] or {}).get("role") for one in named if one.http}
     chosen = [one for one in named if role in (None, roles.get(one.name))]
     if role == "primary" and len(chosen) > 1:
         # a paused former leader still calls itself primary: the highest epoch leads

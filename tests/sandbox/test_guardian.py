@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -236,6 +237,27 @@ def test_muster_undo_reaches_a_living_guardian(box: Exchange, start: Callable[..
     assert done.returncode == 0, done.stderr
     assert World.diff(before, world.snapshot()) == []
     assert run.client.beat() == "this run was undone: muster undo"
+
+
+def test_muster_abort_waits_until_it_is_undone(box: Exchange, start: Callable[..., Run]) -> None:
+    world = World.from_describe(box.describe())
+    before = world.snapshot()
+    run = start(KILL)
+    reaper = threading.Thread(target=run.process.wait)
+    reaper.start()
+    done = muster("abort", cwd=Path("/"))
+    reaper.join()
+    assert (done.returncode, done.stderr) == (0, "20260101T000000Z-test: aborted, undone\n")
+    assert (run.dir / "abort.request").exists()
+    assert World.diff(before, world.snapshot()) == []
+    assert muster("abort", cwd=Path("/")).stderr == "nothing is running\n"
+
+
+def test_a_guardian_told_to_end_undoes_first(box: Exchange, start: Callable[..., Run]) -> None:
+    run = start(PAUSE)
+    run.guardian.send_signal(signal.SIGTERM)
+    until(lambda: run.ended([run.guardian]))
+    assert (states(run), box.agent.phase("engine-1")) == ([State.VERIFIED], "running")
 
 
 def test_an_orphan_has_exit_code_6_and_its_command(box: Exchange, start: Callable[..., Run], tmp_path: Path) -> None:
