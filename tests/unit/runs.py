@@ -8,7 +8,7 @@ from typing import Any
 from drills.plan import Plan
 
 
-def plan_with(guards: Sequence[dict[str, Any]], **more: Any) -> Plan:
+def plan_with(guards: Sequence[dict[str, Any]], **more: object) -> Plan:
     """A small plan with these guards."""
     body: dict[str, Any] = {
         "name": "quick",

@@ -48,7 +48,7 @@ def failing(text: str) -> dict[str, Any]:
 def walk(answers: dict[str, dict[str, Any]], shots: bool = True) -> tuple[list[str], list[tuple[str, str]]]:
     said: list[tuple[str, str]] = []
 
-    def emit(kind: str, **data: Any) -> None:
+    def emit(kind: str, **data: object) -> None:
         if "result" in data:
             said.append((str(data["phase"]), str(data["result"])))
 

@@ -17,7 +17,7 @@ from tests.unit.test_probes_live import beats
 BURN = {"slo": "order-place", "except": "matching-engine", "burn": 14.4}
 
 
-def facts(rates: list[tuple[int, int]], **more: Any) -> tuple[Facts, int]:
+def facts(rates: list[tuple[int, int]], **more: Any) -> tuple[Facts, int]:  # noqa: ANN401 - fields of Facts
     live = LiveView({"place": 500})
     live.add(beats(rates))
     last = live.last
