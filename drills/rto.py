@@ -4,9 +4,11 @@ Definitions (docs/explanations/how-rto-is-measured.md):
 
 * An operation is **good** when its outcome is correct and it was answered within the limit of its kind, counted from
   its intended time τ: r - τ <= limit. What was scheduled and never sent is bad.
-* **Correct** is ok, or a business reject while the share of rejects among the answers of that kind is at most its
-  baseline share + 0.01. For T5 the share is that of the window itself; for a single operation it is that of the window
-  W that begins at its τ (the last W of the run for those behind it).
+* **Correct** is ok, or a business reject while the share of rejects among the answers of that kind stays within one
+  point of its baseline share (or within the sampling error of the two shares, 3 σ, where there are so few answers
+  that it is more). For T5 the
+  share is that of the window itself; for a single operation it is that of the window W that begins at its τ (the last
+  W of the run for those behind it).
 * **T5**: windows [a, a + W) over τ, anchored at every operation of a critical flow with a >= T0-, and whole inside
   the schedule. The first window in which every critical flow has operations and good/all >= θ, at least 95 % of
   everything the schedule holds for it was sent, and no invariant was broken, is W. T5 of a flow is the earliest
@@ -86,18 +88,31 @@ def in_time(history: History, rules: Rules) -> Mask:
     return result
 
 
-def reject_shares(history: History, until_ns: int | None, from_ns: int = 0) -> dict[str, float]:
-    """Share of business rejects among the decided answers of each kind with τ in [from_ns, until_ns); 0 without any."""
+@dataclass(frozen=True)
+class Rejects:
+    """How many of the decided answers of a flow were business rejects in the baseline."""
+
+    rejects: int = 0
+    decided: int = 0
+
+    @property
+    def share(self) -> float:
+        """Rejects among the decided answers; 0 without any."""
+        return self.rejects / self.decided if self.decided else 0.0
+
+
+def baseline_rejects(history: History, until_ns: int | None, from_ns: int = 0) -> dict[str, Rejects]:
+    """Business rejects among the decided answers of each kind with τ in [from_ns, until_ns)."""
     before = (history.intended >= from_ns) & (history.intended < (NEVER if until_ns is None else until_ns))
     shares = {}
     for flow in history.kinds:
         rows = history.of(flow) & before
         rejects, oks = int((history.business & rows).sum()), int((history.ok & rows).sum())
-        shares[flow] = rejects / (rejects + oks) if rejects + oks else 0.0
+        shares[flow] = Rejects(rejects, rejects + oks)
     return shares
 
 
-def good(history: History, rules: Rules, shares: Mapping[str, float]) -> Mask:
+def good(history: History, rules: Rules, shares: Mapping[str, Rejects]) -> Mask:
     """Which operations are good, each one's rejects judged by the window W that begins at its τ."""
     timely = in_time(history, rules)
     result: Mask = timely & history.ok
@@ -109,7 +124,7 @@ def good(history: History, rules: Rules, shares: Mapping[str, float]) -> Mask:
     hi = np.searchsorted(history.intended, start + rules.sustain_ns, "left")
     for flow in history.kinds:
         counts = _Counts.of(history, flow, timely)
-        allowed = counts.rejects_allowed(lo, hi, shares.get(flow, 0.0))
+        allowed = counts.rejects_allowed(lo, hi, shares.get(flow, Rejects()))
         result |= timely & history.business & history.of(flow) & allowed
     return result
 
@@ -134,15 +149,22 @@ class _Counts:
         ok, reject = rows & history.ok, rows & history.business
         return cls(running(rows), running(timely & ok), running(timely & reject), running(ok), running(reject))
 
-    def rejects_allowed(self, lo: I64, hi: I64, baseline: float) -> Mask:
-        """Whether the share of rejects in [lo, hi) stays within one point of the baseline."""
+    def rejects_allowed(self, lo: I64, hi: I64, baseline: Rejects) -> Mask:
+        """Whether the share of rejects in [lo, hi) stays within one point, or 3 σ, of the baseline.
+
+        σ of the difference of two shares: sqrt(p (1 - p) (1/n1 + 1/n2)) with the pooled p; here in operations.
+        """
         rejects = self.reject[hi] - self.reject[lo]
         decided = rejects + self.ok[hi] - self.ok[lo]
+        noise = np.zeros(len(decided))
+        if baseline.decided:
+            pooled = (rejects + baseline.rejects) / (decided + baseline.decided)
+            noise = 3 * np.sqrt(pooled * (1 - pooled) * decided * (1 + decided / baseline.decided))
         # the small term keeps a share that equals the limit inside it, whatever the last bit of the product
-        allowed: Mask = rejects <= (baseline + REJECT_POINTS) * decided + 1e-9
+        allowed: Mask = rejects <= baseline.share * decided + np.maximum(REJECT_POINTS * decided, noise) + 1e-9
         return allowed
 
-    def stays_good(self, lo: I64, hi: I64, baseline: float, theta: float) -> Mask:
+    def stays_good(self, lo: I64, hi: I64, baseline: Rejects, theta: float) -> Mask:
         """Whether the flow has operations in [lo, hi) and their good ratio is at least theta."""
         total = self.all[hi] - self.all[lo]
         rejects = np.where(self.rejects_allowed(lo, hi, baseline), self.timely_reject[hi] - self.timely_reject[lo], 0)
@@ -156,7 +178,7 @@ def recovery(
     flows: Sequence[str],
     fault_window: tuple[int, int],
     rules: Rules,
-    shares: Mapping[str, float],
+    shares: Mapping[str, Rejects],
     broken_ns: Collection[int] = (),
 ) -> Recovery:
     """T4 and T5 of `flows` after the fault window (T0-, T0+), by the sustained rule of this module.
@@ -200,7 +222,7 @@ def _first_window(
     flows: Sequence[str],
     t0_low: int,
     rules: Rules,
-    shares: Mapping[str, float],
+    shares: Mapping[str, Rejects],
     broken_ns: Collection[int],
 ) -> tuple[int, int] | None:
     tau = history.intended
@@ -211,7 +233,7 @@ def _first_window(
     timely = in_time(history, rules)
     fits = np.ones(len(anchors), bool)
     for flow in flows:
-        fits &= _Counts.of(history, flow, timely).stays_good(lo, hi, shares.get(flow, 0.0), rules.theta)
+        fits &= _Counts.of(history, flow, timely).stays_good(lo, hi, shares.get(flow, Rejects()), rules.theta)
     sent = np.concatenate([[0], np.cumsum(history.sent != NEVER)])
     fits &= sent[hi] - sent[lo] >= OFFERED * (hi - lo) - 1e-9
     broken = np.sort(np.fromiter(broken_ns, np.int64))
@@ -224,11 +246,11 @@ def _first_window(
     return int(lo[first]), int(hi[first])
 
 
-def _first_good_in(history: History, flow: str, lo: int, hi: int, rules: Rules, shares: Mapping[str, float]) -> int:
+def _first_good_in(history: History, flow: str, lo: int, hi: int, rules: Rules, shares: Mapping[str, Rejects]) -> int:
     inside = slice(lo, hi)
     timely = in_time(history, rules)
     counts = _Counts.of(history, flow, timely)
-    allowed = bool(counts.rejects_allowed(np.array([lo]), np.array([hi]), shares.get(flow, 0.0))[0])
+    allowed = bool(counts.rejects_allowed(np.array([lo]), np.array([hi]), shares.get(flow, Rejects()))[0])
     fine = history.ok | (history.business if allowed else False)
     answers = history.answered[inside][(timely & fine & history.of(flow))[inside]]
     return int(answers.min())

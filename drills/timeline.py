@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drills.events import Event, Kind
+from drills.ledger import Book
 from drills.plan import Plan
 
 
@@ -22,6 +23,7 @@ class FaultRecord:
     witnesses: tuple[str, ...] = ()
     not_witnessed: str | None = None
     orphaned: tuple[str, ...] | None = None
+    open: bool | None = None  # by the ledger: something of it may still be in the system
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,11 @@ class Timeline:
     audit_ns: int | None = None
     audit: Mapping[str, Any] | None = None
     cleanup: Mapping[str, Any] | None = None
+
+    @property
+    def first_issue_ns(self) -> int | None:
+        """The instant of the first fault of the run: before it lies the baseline; None where there was none."""
+        return min((r.issued_ns for r in self.faults.values() if r.issued_ns is not None), default=None)
 
     def t0(self, plan: Plan) -> tuple[int, int | None] | None:
         """The fault window (T0-, T0+): first command issued, last effect witnessed; None before any command.
@@ -205,3 +212,15 @@ def _fault(line: Timeline, event: Event) -> None:
             record.orphaned = (by_hand,) if isinstance(by_hand, str) else tuple(by_hand)
         case _:
             pass
+
+
+def merge_ledger(line: Timeline, book: Book) -> None:
+    """Add what the guardian wrote and the event log does not hold (its writer may have died): instants and states."""
+    for entry in book.entries:
+        record = line.faults.setdefault(entry.fault_id, FaultRecord(entry.fault_id, entry.fault))
+        record.issued_ns = record.issued_ns if record.issued_ns is not None else entry.issued_ns
+        record.effect_ns = record.effect_ns if record.effect_ns is not None else entry.effect_ns
+        record.undone_ns = record.undone_ns if record.undone_ns is not None else entry.undone_ns
+        record.open = entry.open
+        if entry.open and entry.by_hand:
+            record.orphaned = entry.by_hand

@@ -35,10 +35,10 @@ OBJECTIVES: tuple[dict[str, Any], ...] = (
 class Spec:
     """One made-up run: rates per second, times in seconds from the start of the load."""
 
-    rate: float = 1000.0
-    baseline_s: float = 12.0
+    rate: float = 600.0
+    baseline_s: float = 11.0
     outage_s: float = 2.0
-    after_s: float = 14.0
+    after_s: float = 13.0
     latency_ms: float = 4.0
     lag_ms: float = 0.3
     effect_ms: float = 3.0
@@ -167,25 +167,30 @@ def _operations(spec: Spec) -> list[dict[str, Any]]:
     count = int((spec.end - START_NS) / NS * spec.rate)
     tau = START_NS + np.sort(rng.integers(0, spec.end - START_NS, count))
     kinds = rng.choice(list(spec.mix), count, p=list(spec.mix.values()))
-    rows = [_operation(spec, rng, n, int(tau[n]), str(kinds[n])) for n in range(count)]
+    chance = rng.random((count, 3))
+    delay = rng.exponential(size=(count, 2)) * (spec.lag_ms * (40 if spec.slow_generator else 1), spec.latency_ms / 2)
+    worth = rng.integers(10_000, 9_000_000, count)
+    columns = zip(tau.tolist(), kinds.tolist(), chance.tolist(), delay.tolist(), worth.tolist(), strict=True)
+    rows = [_operation(spec, n, *column) for n, column in enumerate(columns)]
     _sequence(spec, rows)
     _plant_unknown(spec, rows)
     return rows
 
 
-def _operation(spec: Spec, rng: np.random.Generator, n: int, tau: int, kind: str) -> dict[str, Any]:
-    lag = spec.lag_ms * (40 if spec.slow_generator else 1) * float(rng.exponential())
-    latency = spec.latency_ms * (0.5 + float(rng.exponential(0.5)))
-    if spec.unsteady and tau < spec.t0_low and rng.random() < 0.05:
+def _operation(
+    spec: Spec, n: int, tau: int, kind: str, chance: list[float], delay: list[float], worth: int
+) -> dict[str, Any]:
+    latency = spec.latency_ms / 2 + delay[1]
+    if spec.unsteady and tau < spec.t0_low and chance[0] < 0.05:
         latency += 800
-    sent = tau + round(lag * MS)
-    notional = Decimal(int(rng.integers(10_000, 9_000_000))) / 100 if kind == "place" else None
+    sent = tau + round(delay[0] * MS)
+    notional = Decimal(worth) / 100 if kind == "place" else None
     row: dict[str, Any] = {
         "op_id": f"{spec.run_id}-{n}", "kind": kind, "session": f"acct-{n % 8}", "key": "BTCUSDT", "notional": notional,
         "intended_ns": tau, "sent_ns": sent, "answered_ns": sent + round(latency * MS), "outcome": "ok",
         "server_seq": None, "epoch": 1, "attempts": 1, "error": None,
     }  # fmt: skip
-    if rng.random() < spec.unsent_share:
+    if chance[1] < spec.unsent_share:
         row |= {
             "sent_ns": None,
             "answered_ns": None,
@@ -196,7 +201,7 @@ def _operation(spec: Spec, rng: np.random.Generator, n: int, tau: int, kind: str
         }
     elif spec.injected and row["answered_ns"] >= spec.t0_low and (spec.never_back or tau < spec.back):
         _during_outage(spec, row, latency)
-    elif kind == "cancel" and rng.random() < spec.reject_share:
+    elif kind == "cancel" and chance[2] < spec.reject_share:
         row |= {"outcome": "reject", "error": "110001"}
     if row["outcome"] != "unknown" and row["answered_ns"] and row["answered_ns"] > spec.t0_low and spec.injected:
         row["epoch"] = 2
@@ -206,7 +211,7 @@ def _operation(spec: Spec, rng: np.random.Generator, n: int, tau: int, kind: str
 def _during_outage(spec: Spec, row: dict[str, Any], latency_ms: float) -> None:
     """A client waits for 2 s: what it sent in the last two seconds before the return is answered then."""
     if not spec.never_back and spec.back - row["sent_ns"] < 1900 * MS:
-        row |= {"answered_ns": spec.back + round(latency_ms * MS), "attempts": 2}
+        row |= {"answered_ns": max(spec.back, row["sent_ns"]) + round(latency_ms * MS), "attempts": 2}
     else:
         row |= {"answered_ns": None, "outcome": "unknown", "attempts": 2, "error": "timeout", "epoch": None}
 
@@ -241,7 +246,7 @@ def write_audit(run: RunDir, spec: Spec, rows: list[dict[str, Any]]) -> None:
     done = [row for row in rows if row["outcome"] == "ok"]
     before = sorted((r for r in done if r["answered_ns"] < spec.t0_low), key=lambda r: -r["answered_ns"])
     gone = {row["op_id"] for row in before[: spec.lost]}
-    gone |= {row["op_id"] for row in done if row["epoch"] == 1 and row["answered_ns"] > spec.back}
+    gone |= {row["op_id"] for row in done if spec.zombie and row["epoch"] == 1 and row["answered_ns"] > spec.back}
     commands = [command_row(row, row["server_seq"], row["epoch"]) for row in done if row["op_id"] not in gone]
     last = max((c["seq"] for c in commands), default=0)
     extra = [row for row in done if row["attempts"] == 2][: spec.duplicated]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from drills.clock import NS
 from drills.history import Mask
 from drills.rpo import CheckResult
+from drills.words import percent_text
 from probes.checkers.base import Case, checker, marked
 
 
@@ -28,6 +29,6 @@ def _reading(case: Case, hits: Mask) -> tuple[str, tuple[str, ...]]:
     acknowledged = case.history.ok & (case.history.answered >= oldest) & (case.history.answered <= t0_high)
     share = int(before.sum()) / int(acknowledged.sum())
     span_ms = (t0_high - oldest) / NS * 1000
-    note = f"{share:.0%} of what was acknowledged in the last {span_ms:.0f} ms before the fault took effect is gone"
+    note = f"{percent_text(share, 0)} of what was acknowledged in the last {span_ms:.0f} ms before T0+ is gone"
     # a suffix: the venue answered before what it answered was safe; scattered holes are another defect
     return ("ack-before-replicate" if share >= 0.5 else "acknowledged-then-lost"), (note,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drills.history import NEVER, History, history
-from drills.rto import Rules, availability, downtime, flaps, good, in_time, recovery, reject_shares, window_for
+from drills.rto import (
+    Rejects,
+    Rules,
+    availability,
+    baseline_rejects,
+    downtime,
+    flaps,
+    good,
+    in_time,
+    recovery,
+    window_for,
+)
 from tests.runs import MS, NS
 from tests.tables import operation, witness_table
 
@@ -94,10 +106,18 @@ def test_rejects_are_correct_only_within_one_point_of_their_baseline() -> None:
         if n % 50 == 0 or (n >= 400 and n % 10 == 0):
             row |= {"outcome": "reject", "error": "110001"}
     h = history(witness_table(rows))
-    shares = reject_shares(h, 3 * NS)
-    assert shares["cancel"] == pytest.approx(0.02)
+    shares = baseline_rejects(h, 3 * NS)
+    assert shares["cancel"].share == pytest.approx(0.02)
     mask = good(h, RULES, shares)
     assert mask[:200].all(), "2 % of rejects is the baseline"
+    few = history(
+        witness_table(
+            [operation(n, n * 100 * MS, kind="cancel") for n in range(9)]
+            + [operation(9, NS, kind="cancel", outcome="reject", error="110001")]
+        )
+    )
+    assert good(few, RULES, {"cancel": Rejects(2, 100)}).all(), "one of ten is within the error of a sample of ten"
+    assert not good(few, RULES, {"cancel": Rejects(0, 0)}).all(), "without a baseline, one point is all there is"
     assert not mask[rows[450]["intended_ns"] // MS // 10], "10 % is not"
 
 
@@ -128,7 +148,7 @@ def test_window_defaults() -> None:
 # -- a second implementation, by the words of the definition --------------------------------------------------------
 
 
-def naive_t5(h: History, flows: list[str], t0: int, rules: Rules, shares: dict[str, float]) -> int | None:
+def naive_t5(h: History, flows: list[str], t0: int, rules: Rules, shares: dict[str, Rejects]) -> int | None:
     n, w = len(h), rules.sustain_ns
     for a in range(n):
         if h.kinds[h.kind[a]] not in flows or h.intended[a] < t0 or h.intended[a] + w > h.intended[n - 1]:
@@ -136,17 +156,22 @@ def naive_t5(h: History, flows: list[str], t0: int, rules: Rules, shares: dict[s
         inside = [o for o in range(n) if h.intended[a] <= h.intended[o] < h.intended[a] + w]
         if sum(h.sent[o] != NEVER for o in inside) < 0.95 * len(inside) - 1e-9:
             continue
-        answers = [naive_first_good(h, flow, inside, rules, shares.get(flow, 0.0)) for flow in flows]
+        answers = [naive_first_good(h, flow, inside, rules, shares.get(flow, Rejects())) for flow in flows]
         if all(answer is not None for answer in answers):
             return max(answer for answer in answers if answer is not None)
     return None
 
 
-def naive_first_good(h: History, flow: str, inside: list[int], rules: Rules, share: float) -> int | None:
+def naive_first_good(h: History, flow: str, inside: list[int], rules: Rules, base: Rejects) -> int | None:
     mine = [o for o in inside if h.kinds[h.kind[o]] == flow]
     rejects = sum(bool(h.business[o]) for o in mine)
     decided = rejects + sum(bool(h.ok[o]) for o in mine)
-    correct = [o for o in mine if h.ok[o] or (h.business[o] and rejects <= (share + 0.01) * decided + 1e-9)]
+    allowed = rejects - base.share * decided <= 0.01 * decided + 1e-9
+    if base.decided and decided:
+        p = (rejects + base.rejects) / (decided + base.decided)
+        sigma = math.sqrt(p * (1 - p) * (1 / decided + 1 / base.decided))
+        allowed = allowed or rejects / decided - base.share <= 3 * sigma + 1e-12
+    correct = [o for o in mine if h.ok[o] or (h.business[o] and allowed)]
     fine = [
         o for o in correct
         if h.sent[o] != NEVER and h.answered[o] != NEVER and h.answered[o] - h.intended[o] <= rules.limit_ns(flow)
@@ -182,7 +207,7 @@ def histories(draw: st.DrawFn) -> History:
 @settings(max_examples=150, deadline=None)
 def test_equals_the_naive_implementation(h: History, t0_ms: int, theta: float, sustain_s: float) -> None:
     rules = Rules(sustain_s=sustain_s, theta=theta, limits_ms={"place": 500, "cancel": 250})
-    shares = reject_shares(h, t0_ms * MS)
+    shares = baseline_rejects(h, t0_ms * MS)
     for flows in (["place"], ["cancel"], ["place", "cancel"]):
         found = recovery(h, flows, (t0_ms * MS, t0_ms * MS + MS), rules, shares)
         assert found.t5_ns == naive_t5(h, flows, t0_ms * MS, rules, shares)
