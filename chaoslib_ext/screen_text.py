@@ -9,6 +9,8 @@ from typing import Any
 from drills.events import Event, Kind
 
 Data = Mapping[str, Any]
+WIDTH = 120
+
 Shown = tuple[str, str]
 """The word of the column, and the rest of the line."""
 
@@ -55,8 +57,9 @@ def _in_effect(data: Data) -> Shown:
     took = (data["effect_ns"] - data["issued_ns"]) / 1e6
     seen = list(data["witnesses"])
     more = f", and {len(seen) - 1} more" if len(seen) > 1 else ""
+    text = f"{data['fault_id']}: {data.get('describe') or 'applied'}, in effect after {took:.0f} ms"
     told = f" ({seen[0]}{more})" if seen else ""
-    return "inject", f"{data['fault_id']}: {data.get('describe') or 'applied'}, in effect after {took:.0f} ms{told}"
+    return "inject", text + (told if len(text) + len(told) < WIDTH else "")
 
 
 def _not_witnessed(data: Data) -> Shown:
@@ -135,8 +138,6 @@ _WORDS: dict[Kind, Callable[[Data], Shown | None]] = {
     Kind.CLEANUP: _cleanup,
     Kind.NOTE: _note,
 }
-
-WIDTH = 120
 
 
 def verdict_lines(verdict: Data, report: str | None) -> Iterator[str]:

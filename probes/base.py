@@ -52,6 +52,9 @@ class Probe(Protocol):
     def read(self) -> Reading:
         """Ask once. Returns a reading without a value, never raises, where there is no answer."""
 
+    def close(self) -> None:
+        """Let go of connections and files; idempotent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:

@@ -66,3 +66,7 @@ class EngineLeader:
         both = writers(answers)
         error = f"{' and '.join(both)} claim epoch {epoch}" if len(both) > 1 else None
         return Reading(now, self.name, self.unit, float(epoch), target=instance, text=instance, error=error)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._poll.close()

@@ -189,3 +189,7 @@ class LiveTail(LiveView):
         """Take in what was appended; return the newest line."""
         self.add(self._tail.read())
         return self.last
+
+    def close(self) -> None:
+        """Close the file."""
+        self._tail.close()

@@ -68,3 +68,7 @@ class EngineRedundancy:
             return Reading(now, self.name, self.unit, None, error=silence(errors, answers))
         ready = in_step(answers, self._progress, now)
         return Reading(now, self.name, self.unit, float(len(ready)), text=" ".join(ready) or None)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._poll.close()

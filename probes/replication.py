@@ -40,3 +40,7 @@ class EngineReplication:
         # the two answers are not of one instant: a standby asked last may seem ahead
         behind = max(0, head - int(standbys[slowest].get("applied_seq") or 0))
         return Reading(now, self.name, self.unit, float(behind), target=slowest, text=slowest)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._poll.close()

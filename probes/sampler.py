@@ -109,6 +109,8 @@ class Sampler:
                 self.stopped.set()
         for thread in threads:
             thread.join(0.2)
+        for worker in self._workers:
+            worker.probe.close()
 
 
 def main(argv: Sequence[str]) -> int:

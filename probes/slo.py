@@ -94,6 +94,11 @@ class FlowShare:
             return Reading(now, self.name, self.unit, None, error=f"no {self.flow} was due in the last second")
         return Reading(line.t_ns, self.name, self.unit, window.share, target=self.flow)
 
+    def close(self) -> None:
+        """Close the file."""
+        if self._live:
+            self._live.close()
+
 
 @probe("order-place", unit="ratio", summary="Live share of good places in the last second.", slo=True)
 def place(scene: Scene) -> Probe:
@@ -136,3 +141,8 @@ class AnswerP99:
         if not values:
             return Reading(now, self.name, self.unit, None, error="no answer in the last second")
         return Reading(line.t_ns, self.name, self.unit, max(values))
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._live:
+            self._live.close()

@@ -24,6 +24,8 @@ class FakeProbe:
             raise self._error
         return Reading(self._clock.monotonic_ns(), self.name, self.unit, 1.0)
 
+    def close(self) -> None: ...
+
 
 def test_reading_is_written() -> None:
     clock, seen = FakeClock(5), list[Reading]()
