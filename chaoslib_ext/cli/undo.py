@@ -92,6 +92,8 @@ def _play(marker: Marker, give_up_s: float) -> list[ledger.Entry]:
     try:
         lock(book)
         player = Player(book, give_up_s=give_up_s, say=lambda text: click.echo(text, err=True))
+        if not marker.supervised:
+            takeover.expect_the_end(player, book.book)
         done = takeover.undo_run(book, player, BY)
         takeover.settle(player, done, BY)
         still = _report(marker, book.book)

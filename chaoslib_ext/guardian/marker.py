@@ -74,9 +74,9 @@ class Marker:
 
 
 def remove(path: Path) -> None:
-    """Remove a marker and the second name of its ledger; idempotent."""
-    path.unlink(missing_ok=True)
-    path.with_suffix(".ledger").unlink(missing_ok=True)
+    """Remove a marker, the second name of its ledger and the socket of its guardian; idempotent."""
+    for suffix in (".sock", ".ledger", ".json"):
+        path.with_suffix(suffix).unlink(missing_ok=True)
 
 
 def keep(path: Path, ledger: Path) -> Path | None:

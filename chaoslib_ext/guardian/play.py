@@ -37,6 +37,7 @@ class Player:
 
     def __init__(self, ledger: Ledger, *, give_up_s: float = GIVE_UP_S, say: Say = to_stderr) -> None:
         self._ledger, self._give_up_s, self._say = ledger, give_up_s, say
+        self.gone_s = GONE_S
         self._refused_since: dict[str, float] = {}
 
     def undo(self, entries: Sequence[Entry], by: str) -> list[Entry]:
@@ -102,7 +103,7 @@ class Player:
             self._refused_since.pop(error.host, None)
             return False
         since = self._refused_since.setdefault(error.host, time.monotonic())
-        return time.monotonic() - since >= GONE_S
+        return time.monotonic() - since >= self.gone_s
 
     def _orphan(self, entry: Entry, reason: str) -> None:
         commands = [by_hand(recipe) for recipe in reversed(entry.recipes)]

@@ -130,6 +130,7 @@ class Guardian:
         if self._over is None or self._ledger.book.open():
             self._over = by
             to_stderr(f"undoing everything: {by}")
+            takeover.expect_the_end(self._player, self._ledger.book)
             with self._undo_lock:
                 done = takeover.undo_run(self._ledger, self._player, by)
                 if not self._ledger.book.sandbox_down:

@@ -36,6 +36,12 @@ def undo_run(ledger: Ledger, player: Player, by: str) -> list[Entry]:
     return done
 
 
+def expect_the_end(player: Player, book: Book) -> None:
+    """The supervisor is dead, and a sandbox of its own goes down with it: what is gone there is not restarting."""
+    if book.sandbox_down:
+        player.gone_s = 0.0
+
+
 def settle(player: Player, entries: Sequence[Entry], by: str) -> None:
     """Look once more, a little later, and undo again what came back."""
     if not entries:
