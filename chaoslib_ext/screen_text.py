@@ -91,12 +91,8 @@ def _phase_ended(data: Data) -> Shown | None:
     return phase, text if result == "ok" else f"{result}: {text}"
 
 
-def _tripped(data: Data) -> Shown:
-    return "guard", f"{data['guard']}: {data['reason']}"
-
-
 def _abort(data: Data) -> Shown:
-    return "abort", f"by {data['by']}: {data['reason']}"
+    return "abort", f"by {'guard ' if data.get('guard') else ''}{data['by']}: {data['reason']}"
 
 
 def _load_ended(data: Data) -> Shown | None:
@@ -131,7 +127,6 @@ _WORDS: dict[Kind, Callable[[Data], Shown | None]] = {
     Kind.DETECTED: _detected,
     Kind.LEADER: _leader,
     Kind.PHASE_ENDED: _phase_ended,
-    Kind.GUARD_TRIPPED: _tripped,
     Kind.ABORT: _abort,
     Kind.LOAD_ENDED: _load_ended,
     Kind.AUDIT: _audit,

@@ -16,7 +16,7 @@ import psutil
 from chaoslib_ext import processes
 from drills.errors import ComponentError
 
-KILLED = "killed by signal {n} ({name})"
+KILLED = "was killed by signal {n} ({name})"
 
 
 @dataclass

@@ -20,6 +20,9 @@ from drills.events import Kind
 LOAD_GRACE_S = 8.0
 SAMPLER_GRACE_S = 1.0
 AUDIT_S = 15.0
+LOST_S = 1.0
+"""A system whose node agent is gone will not come to rest any more."""
+
 SETTLE_S = 10.0
 
 
@@ -112,6 +115,7 @@ class Finish:
         )
 
     def _end_sampler(self) -> None:
+        self._s.environment.stop()
         if self._s.sampler is not None:
             self._s.sampler.stop(SAMPLER_GRACE_S)
 
@@ -121,7 +125,8 @@ class Finish:
         session = self._s
         venue = session.sandbox.describe["venue"]
         try:
-            result = venues.get(str(venue["type"])).audit(venue, session.run.path, AUDIT_S)
+            patience_s = AUDIT_S if session.environment.lost is None else LOST_S
+            result = venues.get(str(venue["type"])).audit(venue, session.run.path, patience_s)
         except MusterError as error:
             session.emit(Kind.AUDIT, complete=False, reason=str(error), text=f"not read: {error}")
             return
@@ -178,9 +183,8 @@ class Finish:
         self._s.emit(Kind.VERDICT, verdict=verdict.verdict, sentence=sentence, exit_code=verdict.exit_code)
 
     def _report(self) -> None:
-        from reports.junit import write_junit
-
         from reports import write_report
+        from reports.junit import write_junit
 
         if self.ending.verdict is not None:
             self.ending.report = str(write_report(self._s.run.path))

@@ -48,6 +48,7 @@ class Facts:
     load_stopped: bool = False
     sampler_ended: str | None = None
     sampled_ns: int | None = None
+    environment_lost: str | None = None
     writers: str | None = None
     envelope: bool = False
     late_since_ns: int | None = field(default=None)
@@ -63,6 +64,8 @@ class Guards:
 
     def check(self, facts: Facts, now_ns: int) -> Trip | None:
         """The first guard that is tripped now, or None."""
+        if facts.environment_lost is not None:
+            return Trip("sandbox", facts.environment_lost)
         if not facts.load_stopped and (trip := self._streams(facts, now_ns) or self._lag(facts, now_ns)):
             return trip
         for guard in self._guards:

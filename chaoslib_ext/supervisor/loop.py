@@ -121,8 +121,9 @@ class Loop:
         if self._done is None and session.runner is not None and session.runner.child.ended:
             self.hear()
             if self._done is None and self._failed is None:
-                words = session.runner.child.last_words()
-                return Stop("runner", f"the runner {session.runner.child.ended}" + (f": {words}" if words else ""))
+                killed = "killed" in session.runner.child.ended
+                words = "" if killed else f": {session.runner.child.last_words()}"
+                return Stop("runner", f"the runner {session.runner.child.ended}{words}")
         return None
 
     def _guards(self) -> Stop | None:
@@ -134,7 +135,7 @@ class Loop:
         session = self._s
         if stop.guard:
             self._try(Kind.GUARD_TRIPPED, guard=stop.by, reason=stop.reason)
-        self._try(Kind.ABORT, by=stop.by, reason=stop.reason)
+        self._try(Kind.ABORT, by=stop.by, reason=stop.reason, guard=stop.guard)
         self._end_runner()
         if self._abort_action() == "fence-and-complete" and not session.signals.at_once:
             self._await_leader()

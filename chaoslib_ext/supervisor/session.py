@@ -14,6 +14,7 @@ import orjson
 from chaoslib_ext.screen import Screen
 from chaoslib_ext.supervisor import children
 from chaoslib_ext.supervisor.children import Child
+from chaoslib_ext.supervisor.environment import EnvironmentWatch
 from chaoslib_ext.supervisor.guardianship import Guardianship
 from chaoslib_ext.supervisor.guards import Facts, Guards, self_test
 from chaoslib_ext.supervisor.options import load_s, longest_s
@@ -66,6 +67,8 @@ class Session:
         self.slos = slo.known()
         self.guards = Guards(self.plan, self.slos)
         self.facts = Facts(started_ns=time.monotonic_ns(), live=self.live)
+        touched = {target.name for fault in self.plan.faults for target in fault.targets}
+        self.environment = EnvironmentWatch(self.world, touched)
 
     def emit(self, kind: Kind, /, **data: object) -> None:
         """Record an event. Raises ComponentError where the disk fails, once: later events are only shown."""
@@ -91,6 +94,9 @@ class Session:
         self.facts.sampled_ns, self.facts.writers = self.samples.last_ns, self.samples.writers
         self.facts.load_ended = self.load.ended if self.load else None
         self.facts.sampler_ended = self.sampler.ended if self.sampler else None
+        self.facts.environment_lost = self.environment.lost
+        for text in self.environment.news():
+            self.emit(Kind.NOTE, text=text)
 
     def _led(self, leader: Leader, *, first: bool) -> None:
         self.emit(Kind.LEADER, instance=leader.instance, epoch=leader.epoch, t_ns=leader.t_ns, first=first)
@@ -112,6 +118,7 @@ class Session:
     def start_sampler(self) -> None:
         """Start the sampler and wait for its first reading. Raises ComponentError."""
         self.before = self.world.snapshot()
+        self.environment.start()
         config = {
             "out": str(self.run.samples_log),
             "live": str(self.run.live),
@@ -182,6 +189,7 @@ class Session:
 
     def abandon(self) -> None:
         """Leave nothing behind whatever happened to us: children ended, faults undone; idempotent."""
+        self.environment.stop()
         for child in (self.runner.child if self.runner else None, self.load, self.sampler):
             if child is not None:
                 child.kill()
