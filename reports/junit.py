@@ -11,15 +11,15 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from drills.evidence import RunDir, write_atomic
-from drills.verdict import Cause, ObjectiveResult, Verdict, Word
+from drills.verdict import Cause, ObjectiveResult, Verdict, Word, read_verdict
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write_junit(run_dir: Path, verdict: Verdict) -> Path:
-    """Write junit.xml into the run's folder; returns its path."""
+def write_junit(run_dir: Path, verdict: Verdict | None = None) -> Path:
+    """Write junit.xml of a run that was judged (of `verdict`, else of its verdict.json); returns its path."""
     path = RunDir(run_dir).junit
-    write_atomic(path, render(verdict))
+    write_atomic(path, render(verdict or read_verdict(RunDir(run_dir).verdict)))
     return path
 
 
