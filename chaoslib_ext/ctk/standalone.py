@@ -10,8 +10,10 @@ from typing import Any
 from chaoslib_ext.ctk.context import Context, current, use
 from chaoslib_ext.guardian.start import LEASE_S, GuardianProcess
 from chaoslib_ext.names import load_names
+from chaoslib_ext.screen_text import line_of
 from chaoslib_ext.world import World
 from drills.errors import FaultError
+from drills.events import Event, Kind
 from drills.evidence import home, new_run_id
 
 LONGEST_S = 900.0
@@ -86,4 +88,6 @@ def _end(context: Context, process: GuardianProcess) -> None:
 
 
 def _say(kind: str, **data: Any) -> None:  # noqa: ANN401 - JSON
-    log.info("%s %s", kind, {key: value for key, value in data.items() if not key.endswith("_ns")})
+    shown = line_of(Event(0, 0, "", Kind(kind), data, "", ""))
+    if shown:
+        log.info("%s: %s", *shown)
