@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TextIO
+from typing import Protocol, TextIO
 
 from chaoslib_ext.screen_text import header, line_of
 from drills.clock import NS
@@ -82,14 +81,3 @@ def open_screen(began_ns: int, *, plain: bool = False) -> Screen:
     from chaoslib_ext.screen_live import LiveScreen
 
     return LiveScreen(began_ns)
-
-
-Print = Callable[[str], None]
-
-
-def verdict_block(verdict: Mapping[str, Any], report: str | None, out: Print) -> None:
-    """Print the verdict as people read it: the sentence, a line an objective, the outcomes, the report."""
-    from chaoslib_ext.screen_text import verdict_lines
-
-    for line in verdict_lines(verdict, report):
-        out(line)

@@ -135,8 +135,8 @@ _WORDS: dict[Kind, Callable[[Data], Shown | None]] = {
 }
 
 
-def verdict_lines(verdict: Data, report: str | None) -> Iterator[str]:
-    """The verdict block out of verdict.json: sentences, objectives, outcomes, weaknesses, path of the report."""
+def verdict_lines(verdict: Data) -> Iterator[str]:
+    """The verdict block out of verdict.json: sentences, objectives, outcomes, weaknesses."""
     word = str(verdict["verdict"]).upper()
     indent = " " * (len(word) + 2)
     head = f"{word}  "
@@ -151,8 +151,6 @@ def verdict_lines(verdict: Data, report: str | None) -> Iterator[str]:
     shown = [f"{'clean-up' if name == 'cleanup' else name} {value}" for name, value in verdict["outcomes"].items()]
     yield "  " + " · ".join([*shown, load + (f" (lag p99 {lag:.1f} ms)" if lag is not None else "")])
     yield from _finding_lines(verdict["findings"])
-    if report:
-        yield f"  report  {report}"
 
 
 def _objective_lines(objectives: Sequence[Data]) -> Iterator[str]:

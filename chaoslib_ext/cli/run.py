@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -42,21 +42,35 @@ def command(
     return execute(Options(drill, environment, trace, plant, runs, repeat, amplify), output)
 
 
-def execute(options: Options, output: str = "text") -> int:
-    """Run these options with the screen that fits the terminal; the verdict goes to stdout."""
-    import orjson
+class Out:
+    """Prints verdict and report to stdout, as text or JSON."""
 
-    from chaoslib_ext.screen import open_screen, verdict_block
-    from chaoslib_ext.supervisor.finish import Ending
-    from chaoslib_ext.supervisor.run import run
+    def __init__(self, output: str) -> None:
+        self._json = output == "json"
 
-    def show(ending: Ending) -> None:
-        if ending.verdict is None:
-            return
-        if output == "json":
-            click.echo(orjson.dumps(ending.verdict, option=orjson.OPT_INDENT_2).decode())
+    def verdict(self, verdict: dict[str, Any]) -> None:
+        """The verdict block, or verdict.json as it is."""
+        import orjson
+
+        from chaoslib_ext.screen_text import verdict_lines
+
+        if self._json:
+            click.echo(orjson.dumps(verdict, option=orjson.OPT_INDENT_2).decode())
             return
         click.echo()
-        verdict_block(ending.verdict, ending.report, click.echo)
+        for line in verdict_lines(verdict):
+            click.echo(line)
 
-    return int(run(options, open_screen, show))
+    def report(self, path: Path) -> None:
+        """Where the report is, as short as it can be said from here."""
+        if not self._json:
+            here = Path.cwd()
+            click.echo(f"  report  {path.relative_to(here) if path.is_relative_to(here) else path}")
+
+
+def execute(options: Options, output: str = "text") -> int:
+    """Run these options with the screen that fits the terminal; the verdict goes to stdout."""
+    from chaoslib_ext.screen import open_screen
+    from chaoslib_ext.supervisor.run import run
+
+    return int(run(options, open_screen, Out(output)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import orjson
 
@@ -26,21 +27,31 @@ LOST_S = 1.0
 SETTLE_S = 10.0
 
 
+class Show(Protocol):
+    """What goes to stdout: data, as soon as it is there."""
+
+    def verdict(self, verdict: dict[str, Any]) -> None:
+        """The content of verdict.json."""
+
+    def report(self, path: Path) -> None:
+        """The report was written."""
+
+
 @dataclass
 class Ending:
-    """What is known at the end: the exit codes so far, and what did not work."""
+    """What is known at the end: the exit codes so far, the verdict's word, whether it was judged, and the report."""
 
     codes: list[ExitCode] = field(default_factory=list)
     word: str = "aborted"
+    judged: bool = False
     report: str | None = None
-    verdict: dict[str, Any] | None = None
 
 
 class Finish:
     """The end of one run. `stop` is why it ended early, `last` that its sandbox is not needed again."""
 
-    def __init__(self, session: Session, stop: Stop | None, *, last: bool) -> None:
-        self._s, self._stop, self._last = session, stop, last
+    def __init__(self, session: Session, stop: Stop | None, show: Show, *, last: bool) -> None:
+        self._s, self._stop, self._show, self._last = session, stop, show, last
         self.ending = Ending()
 
     def all(self) -> Ending:
@@ -131,14 +142,16 @@ class Finish:
             session.emit(Kind.AUDIT, complete=False, reason=str(error), text=f"not read: {error}")
             return
         clients = len(set(result.clients))
-        text = f"{result.rows:,} commands read by two fresh clients from {clients} engine{'s' if clients != 1 else ''}"
+        sent = sum(one.sent for one in session.live.last.flows.values()) if session.live.last else 0
+        read = f"{result.rows:,} commands read by two fresh clients from {clients} engine{'s' if clients != 1 else ''}"
+        text = f"{sent:,} operations sent against {read}"
         if result.diverged_at is not None:
             text += f"; they differ from sequence {result.diverged_at} on"
         if not result.complete:
             text = f"incomplete: {result.reason}"
         session.emit(
             Kind.AUDIT,
-            operations=sum(one.sent for one in session.live.last.flows.values()) if session.live.last else 0,
+            operations=sent,
             commands=result.rows,
             clients=list(result.clients),
             complete=result.complete,
@@ -176,18 +189,20 @@ class Finish:
         from drills.verdict import to_json
 
         verdict = judge(self._s.run.path)
-        self.ending.verdict = orjson.loads(to_json(verdict))
-        self.ending.word = verdict.verdict
+        self.ending.judged, self.ending.word = True, verdict.verdict
         self.ending.codes.append(ExitCode(verdict.exit_code))
         sentence = " ".join(verdict.sentences)
         self._s.emit(Kind.VERDICT, verdict=verdict.verdict, sentence=sentence, exit_code=verdict.exit_code)
+        self._show.verdict(orjson.loads(to_json(verdict)))
 
     def _report(self) -> None:
         from reports import write_report
         from reports.junit import write_junit
 
-        if self.ending.verdict is not None:
-            self.ending.report = str(write_report(self._s.run.path))
+        if self.ending.judged:
+            path = write_report(self._s.run.path)
+            self.ending.report = str(path)
+            self._show.report(path)
             write_junit(self._s.run.path)
 
     def _orphans(self) -> None:

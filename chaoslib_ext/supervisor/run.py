@@ -11,7 +11,7 @@ from pathlib import Path
 from chaoslib_ext.names import find, load_definition
 from chaoslib_ext.resolve import plan_of, planned_trace
 from chaoslib_ext.screen import Screen
-from chaoslib_ext.supervisor.finish import Ending, Finish
+from chaoslib_ext.supervisor.finish import Finish, Show
 from chaoslib_ext.supervisor.loop import Loop, Stop
 from chaoslib_ext.supervisor.options import Options
 from chaoslib_ext.supervisor.sandboxes import Sandbox, obtain
@@ -74,10 +74,6 @@ def _embedded(reference: str) -> None:
         raise Refused("environment", f"{said}; nothing was touched")
 
 
-Show = Callable[[Ending], None]
-"""Called with each run's end, for what goes to stdout."""
-
-
 def run(options: Options, screen_of: Callable[[int], Screen], show: Show) -> ExitCode:
     """Run a definition `repeat` times in one sandbox life; the worst exit code."""
     began_ns = time.monotonic_ns()
@@ -126,10 +122,9 @@ def _once(
         raise
     try:
         stop = _drive(session)
-        ending = Finish(session, stop, last=last or signals.stop).all()
+        ending = Finish(session, stop, show, last=last or signals.stop).all()
     finally:
         session.abandon()
-    show(ending)
     return worst(ending.codes)
 
 

@@ -74,7 +74,7 @@ def test_verdict_block() -> None:
             {"class": "ack-before-replicate", "component": "matching-engine", "severity": "critical", "owner": "core"}
         ],
     }
-    assert list(verdict_lines(verdict, "runs/d/R/report.html")) == [
+    assert list(verdict_lines(verdict)) == [
         "FAILED  Trading was back 2.14 s after the primary engine died.",
         "        Of 31,544 orders 12 were lost.",
         "",
@@ -82,5 +82,4 @@ def test_verdict_block() -> None:
         "  no-loss      12 lost          0         failed (12 were lost)",
         "  system failed · injection passed · clean-up passed · load valid (lag p99 1.1 ms)",
         "  weaknesses 1: ack-before-replicate in matching-engine (critical, owner core)",
-        "  report  runs/d/R/report.html",
     ]
