@@ -49,7 +49,8 @@ def build(name: str, rows: list[Row], provenance: Mapping[str, Any]) -> Trace:
     """Order the rows by time (equal times keep their order), start at zero, and put them on the grid.
 
     The tick and lot of a symbol are the greatest common divisors of the prices and quantities seen. The duration is the
-    last row's time plus one mean gap, so that a repetition goes on at the same rate. `rows` must not be empty.
+    last row's time plus one mean gap (a second where all rows have one time), so that a repetition goes on at the same
+    rate. `rows` must not be empty.
     """
     rows = sorted(rows, key=lambda row: row.t_ns)
     start = rows[0].t_ns
@@ -73,7 +74,7 @@ def build(name: str, rows: list[Row], provenance: Mapping[str, Any]) -> Trace:
             symbol: Symbol(_decimal(ticks.get(symbol, 1)), _decimal(lots.get(symbol, 1))) for symbol in _symbols(rows)
         },
         provenance=provenance,
-        duration_ns=span + max(1, span // max(1, len(rows) - 1)),
+        duration_ns=span + (max(1, span // (len(rows) - 1)) if span else 1_000_000_000),
     )
 
 

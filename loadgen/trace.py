@@ -118,7 +118,7 @@ def read(reference: str | Path) -> Trace:
     grid, meta = _metadata(name, table)
     trace = Trace(
         name=Path(reference).stem,
-        table=table.cast(SCHEMA) if table.num_rows else SCHEMA.empty_table(),
+        table=table.select(SCHEMA.names).cast(SCHEMA),
         grid=grid,
         provenance=meta["provenance"],
         duration_ns=meta["duration_ns"],

@@ -32,6 +32,7 @@ HORIZON_NS = 10_000 * MS
 FIRST_BACK_OFF_NS, LAST_BACK_OFF_NS = 50 * MS, 400 * MS
 AGAIN_PER_S = 2000
 _BLOCK = 8192
+_NEVER = 1 << 62
 
 
 class Transport(Protocol):
@@ -159,7 +160,7 @@ class Engine:
                 break
             self._at += 1
             op = Op(self.next, row, self._kinds[row], session, parent, prior, self._start_ns + offset)
-            op.until_ns = op.intended_ns + HORIZON_NS
+            op.until_ns = _NEVER if self._outage == "queue" else op.intended_ns + HORIZON_NS
             self.next += 1
             self.scheduled[op.kind] += 1
             self.undecided[op.n] = op
@@ -272,13 +273,10 @@ class Engine:
             if op.phase is Phase.IN_FLIGHT and op.tries == tries and op.n in self.undecided:
                 self._failed(op, now, "timeout", sure=False)
         for held in self._held:
-            while held and (held[0].n not in self.undecided or self._tired(held[0], now)):
+            while held and (held[0].n not in self.undecided or now >= held[0].until_ns):
                 op = held.popleft()
                 if op.n in self.undecided:
                     self._give_up(op, now)
-
-    def _tired(self, op: Op, now: int) -> bool:
-        return now >= op.until_ns and (self._outage != "queue" or op.asking)
 
     def _answer(self, message: dict[str, Any], now: int) -> None:
         found = self._renderer.number(str(message.get("reqId", "")))

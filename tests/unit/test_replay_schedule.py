@@ -1,0 +1,142 @@
+"""Properties of a schedule, for any trace, speed, amplification and length."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drills.errors import DefinitionError
+from loadgen import schedule
+from loadgen.builder import Row, build
+from loadgen.trace import Trace
+
+
+@st.composite
+def traces(draw: st.DrawFn) -> Trace:
+    rows: list[Row] = []
+    orders: list[Row] = []
+    t_ns = 0
+    for number in range(draw(st.integers(1, 40))):
+        t_ns += 1_000_000 * draw(st.integers(0, 50))
+        follow: bool = draw(st.booleans())
+        if orders and follow:
+            order = draw(st.sampled_from(orders))
+            op = draw(st.sampled_from(["cancel", "amend"]))
+            qty8 = 100 if op == "amend" else None
+            rows.append(Row(t_ns, order.session, "a", op, "BTCUSDT", parent=order.client_id, qty8=qty8))
+        else:
+            session = draw(st.integers(0, 3))
+            order = Row(t_ns, session, "a", "place", "BTCUSDT", "Buy", "Limit", "GTC", 500, 300, f"c{number}")
+            orders.append(order)
+            rows.append(order)
+    return build("any", rows, {})
+
+
+@st.composite
+def schedules(draw: st.DrawFn) -> schedule.Schedule:
+    return schedule.build(
+        draw(traces()),
+        duration_s=draw(st.floats(0.001, 3)),
+        speed=draw(st.sampled_from([0.5, 1.0, 3.0])),
+        amplify=draw(st.integers(1, 4)),
+        sessions=draw(st.sampled_from([None, 1, 2])),
+        seed=draw(st.integers(0, 9)),
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(schedules())
+def test_every_cancel_follows_an_order_of_its_own_repetition_and_clone(made: schedule.Schedule) -> None:
+    client_id, parent = (made.trace.table[name].to_pylist() for name in ("client_id", "parent"))
+    assert (np.diff(made.offset_ns) >= 0).all()
+    for n, (row, named, prior) in enumerate(zip(made.row, made.parent, made.prior, strict=True)):
+        if parent[row] is None:
+            assert (named, prior) == (-1, -1)
+        else:
+            assert named <= prior < n
+            assert client_id[made.row[named]] == parent[row]
+            assert made.session[named] == made.session[n]
+            # no other repetition or clone has this order: places are as many as their orders' names
+            assert prior == named or made.parent[prior] == named
+
+
+@settings(max_examples=150, deadline=None)
+@given(schedules())
+def test_a_place_of_the_trace_is_one_order_in_each_repetition_and_clone(made: schedule.Schedule) -> None:
+    keys = list(zip(made.row.tolist(), made.session.tolist(), made.offset_ns.tolist(), strict=True))
+    assert len(keys) == len(set(keys))
+
+
+@given(traces(), st.sampled_from([0.5, 1.0, 4.0]))
+def test_a_repetition_is_the_trace_again_one_period_later(recorded: Trace, speed: float) -> None:
+    period = max(1, round(recorded.duration_ns / speed))
+    made = schedule.build(recorded, duration_s=3 * period / 1e9, speed=speed)
+    count = recorded.table.num_rows
+    assert len(made) == 3 * count
+    first = (recorded.table["t_ns"].to_numpy() / speed).astype(np.int64)
+    for repetition in range(3):
+        part = slice(repetition * count, (repetition + 1) * count)
+        assert made.offset_ns[part].tolist() == (first + repetition * period).tolist()
+        assert made.row[part].tolist() == list(range(count))
+
+
+def trace_of(count: int, gap_ns: int = 10_000_000) -> Trace:
+    rows = [
+        Row(n * gap_ns, n % 2, "a", "place", "BTCUSDT", "Buy", "Limit", "GTC", 500, 300, f"c{n}") for n in range(count)
+    ]
+    return build("even", rows, {})
+
+
+def test_clones_are_whole_sessions_with_accounts_and_a_phase_of_their_own() -> None:
+    made = schedule.build(trace_of(100), duration_s=1, amplify=3, seed=4)
+    assert made.sessions == 6
+    assert len(made) == 300
+    assert np.bincount(made.session).tolist() == [50] * 6
+    assert [made.account(n) for n in range(2)] == ["acct-0", "acct-1"]
+    starts = [made.row[made.session // 2 == clone][0] for clone in range(3)]
+    assert starts[0] == 0
+    assert len(set(starts)) == 3
+    again = schedule.build(trace_of(100), duration_s=1, amplify=3, seed=4)
+    assert (again.offset_ns == made.offset_ns).all()
+
+
+def test_folding_deals_the_trace_to_fewer_sessions() -> None:
+    made = schedule.build(trace_of(10), duration_s=0.1, sessions=1)
+    assert made.sessions == 1
+    assert set(made.session.tolist()) == {0}
+
+
+def test_a_schedule_beyond_all_measure_is_refused() -> None:
+    with pytest.raises(DefinitionError, match="more than 50000000 operations"):
+        schedule.build(trace_of(100, 10), duration_s=3600, amplify=20)
+
+
+def test_the_schedule_on_disk(tmp_path: Path) -> None:
+    rows = [
+        Row(0, 0, "a", "place", "BTCUSDT", "Buy", "Limit", "GTC", 10_050_000_000, 150_000_000, "x"),
+        Row(10, 1, "b", "place", "BTCUSDT", "Buy", "Market", "IOC", None, 150_000_000, "y"),
+        Row(20, 0, "a", "cancel", "BTCUSDT", parent="x"),
+    ]
+    made = schedule.build(build("t", rows, {}), duration_s=30 / 1e9)
+    schedule.write(made, tmp_path / "s.arrow", "run", 1_000)
+    table = pa.ipc.open_file(tmp_path / "s.arrow").read_all()
+    assert table.to_pydict() == {
+        "kind": ["place", "place", "cancel"],
+        "session": ["acct-0", "acct-1", "acct-0"],
+        "key": ["BTCUSDT"] * 3,
+        "notional": [Decimal("150.75000000"), None, None],
+        "intended_ns": [1000, 1010, 1020],
+    }
+    assert table.schema.metadata == {b"run_id": b"run", b"start_ns": b"1000"}
+
+
+def test_money_is_exact_beyond_64_bits() -> None:
+    rows = [Row(0, 0, "a", "place", "XUSDT", "Buy", "Limit", "GTC", 9 * 10**18, 9 * 10**18 - 1, "x")]
+    exact = schedule.notionals(build("t", rows, {}))[0].as_py()
+    assert exact == Decimal("8099999999999999999100.00000000")
