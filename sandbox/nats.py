@@ -57,6 +57,9 @@ cluster {{
 """
 
 
+ATTEMPT_S = 3.0
+
+
 async def provision(servers: Sequence[str], replicas: int, timeout_s: float, alive: Callable[[], bool]) -> None:
     """Create the stream of orders over `servers` ("host:port"), as soon as the bus has elected its leader.
 
@@ -67,7 +70,9 @@ async def provision(servers: Sequence[str], replicas: int, timeout_s: float, ali
     last = "no node accepts connections"
     while time.monotonic() < deadline and alive():
         try:
-            await _create(servers, replicas)
+            # the client's own time-outs do not cover a node that stops in the middle of a request or of the close
+            async with asyncio.timeout(ATTEMPT_S):
+                await _create(servers, replicas)
             return
         except (OSError, nats.errors.Error, nats.js.errors.Error, TimeoutError) as error:
             last = str(error) or type(error).__name__

@@ -100,7 +100,7 @@ def witness(context: Context, injections: Sequence[Injection]) -> bool:
 def _look(one: Injection) -> bool:
     seen = one.fault.in_effect(one.targets, one.world)
     if seen is not None:
-        one.effect_ns, one.witness = time.monotonic_ns(), seen
+        one.effect_ns, one.witness = seen.effect_ns, seen
     return seen is not None
 
 
