@@ -71,7 +71,7 @@ def make_sentences(
     if word == "inconclusive":
         why = next((f"{o.name}: {o.reason}" for o in objectives if o.result == "inconclusive"), "")
         return tuple(filter(None, (timing, counting, why and f"Not proven: {why}.")))
-    broken = [f"{o.name} {o.shown} ({o.limit_shown})" for o in objectives if o.result == "failed"]
+    broken = [f"{o.name} {o.shown} ({o.limit_shown})" for o in objectives if o.result == "failed" and o.kind != "rpo"]
     extra = [f"Failed: {'; '.join(broken)}."] if broken else []
     left = [sentence(gate.cause.line()) for gate in gates if gate.cause.result == "failed"]
     first, second = timing, counting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ SECTIONS = (
 
 
 def build(run_dir: Path) -> Path:
-    """Write report.html of a judged run; returns its path. Raises DefinitionError when plan or verdict is unreadable."""
+    """Write report.html of a judged run and return its path; DefinitionError without a readable plan or verdict."""
     data = load(run_dir)
     write_atomic(data.run.report, render(data).encode())
     return data.run.report
@@ -76,10 +77,17 @@ def jinja() -> Environment:
         "duration": duration_text,
         "percent": percent_text,
         "count": lambda value: "–" if value is None else f"{value:,}",
+        "glue": glue,
         "dash": lambda value: "–" if value in (None, "") else value,
     }
     environment.globals["shape"] = SHAPES
     return environment
+
+
+def glue(text: str) -> str:
+    """A number stays on the line of its unit and of its ±."""
+    text = re.sub(r"(?<=[0-9]) (?=(s|ms|m|h)\b|%)", "\u00a0", text)
+    return re.sub(r"(?<=[±≤≥×]) (?=[0-9×])", "\u00a0", text)
 
 
 SHAPES = {"passed": "✓", "failed": "✕", "inconclusive": "?", "aborted": "■"}

@@ -12,16 +12,19 @@ import altair
 import numpy as np
 import vl_convert
 
-from reports.series import F64, Buckets, gaps
+from reports.series import F64, FINE_NS, Buckets, gaps
 
 alt: Any = altair  # its types ask for more literals than a figure has words
 Chart = Any
+Spec = dict[str, Any]
+"""A Vega-Lite specification."""
 
 INK, GREY, ACCENT, PALE, BAND, BAD = "#1b1f24", "#79818a", "#1f5fa8", "#dfe3e8", "#f2f3f5", "#b3261e"
 WIDTH = 860
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Liberation Sans', 'DejaVu Sans', sans-serif"
 _CHARACTER = 5.9  # average width of a character at 11 px, to lay labels out
 _ROW = 15
+SERIES = "series"
 
 
 @dataclass(frozen=True)
@@ -51,19 +54,19 @@ class Frame:
         return alt.X(f"{name}:Q", scale=scale, title=title, axis=None if self.bare else axis)
 
 
-def to_svg(chart: Chart, prefix: str, label: str) -> str:
+def to_svg(spec: Spec, prefix: str, label: str) -> str:
     """SVG text to embed in a page; ids get a prefix, so that several figures on one page do not meet."""
-    svg = str(vl_convert.vegalite_to_svg(chart.to_dict(validate=False)))
+    svg = str(vl_convert.vegalite_to_svg(spec))
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", svg)
     return svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label, quote=True)}" ', 1)
 
 
-def to_png(chart: Chart, scale: float = 2.0) -> bytes:
+def to_png(spec: Spec, scale: float = 2.0) -> bytes:
     """The same figure as PNG."""
-    return bytes(vl_convert.vegalite_to_png(chart.to_dict(validate=False), scale=scale))
+    return bytes(vl_convert.vegalite_to_png(spec, scale=scale))
 
 
-def timeline(series: Buckets, frame: Frame, limits_ms: Sequence[tuple[str, float]], theta: float) -> Chart:
+def timeline(series: Buckets, frame: Frame, limits_ms: Sequence[tuple[str, float]], theta: float) -> Spec:
     """Throughput, good ratio and latency over one time axis, with the fault band and the marks on each."""
     panels = [
         _label_strip(replace(frame, bare=True)),
@@ -71,10 +74,11 @@ def timeline(series: Buckets, frame: Frame, limits_ms: Sequence[tuple[str, float
         _good(series, frame, theta),
         _latency(series, replace(frame, last=True), limits_ms),
     ]
-    return _configured(alt.vconcat(*[panel for panel in panels if panel is not None], spacing=9))
+    spec = _configured(alt.vconcat(*[panel for panel in panels if panel is not None], spacing=9))
+    return spec | {"datasets": {**spec.get("datasets", {}), SERIES: _rows(series)}}
 
 
-def where_time_went(parts: Sequence[tuple[str, float]]) -> Chart:
+def where_time_went(parts: Sequence[tuple[str, float]]) -> Spec:
     """One bar of the outage: each step by its seconds, labelled where it fits."""
     total = sum(seconds for _, seconds in parts) or 1.0
     shades = [GREY, "#b9bec5", PALE, ACCENT]
@@ -115,8 +119,8 @@ def _joined(group: Sequence[Label]) -> Label:
     return Label(group[0].at, f"{names}  {first} s" if first == last else f"{names}  {first}–{last} s")
 
 
-def _configured(chart: Chart) -> Chart:
-    return (
+def _configured(chart: Chart) -> Spec:
+    styled = (
         chart.configure(font=FONT, background="white", padding=4)
         .configure_view(stroke=None)
         .configure_axis(
@@ -125,6 +129,8 @@ def _configured(chart: Chart) -> Chart:
         )
         .configure_axisY(minExtent=58, maxExtent=58, domain=False, ticks=False, titleAnchor="middle")
     )  # fmt: skip
+    spec: Spec = styled.to_dict(validate=False)
+    return spec
 
 
 def _data(rows: list[dict[str, Any]]) -> Chart:
@@ -145,15 +151,22 @@ def _background(frame: Frame) -> list[Chart]:
     return layers
 
 
-def _rows(series: Buckets, **columns: F64) -> list[dict[str, Any]]:
-    """Rows of a line at the middle of each bucket; NaN becomes null, which breaks the line."""
-    middle = series.start_s + series.width_s / 2
-    out = []
-    for t, *values in zip(middle.tolist(), *(column.tolist() for column in columns.values()), strict=True):
-        row: dict[str, Any] = {"t": round(t, 4)}
-        row |= {n: None if v != v else round(v, 5) for n, v in zip(columns, values, strict=True)}
-        out.append(row)
-    return out
+def _rows(series: Buckets) -> list[dict[str, Any]]:
+    """The rows that all lines share, at the middle of each bucket; NaN becomes null, which breaks a line."""
+    columns = {
+        "t": series.start_s + series.width_s / 2,
+        "offered": series.offered,
+        "answered": series.answered,
+        "answered_low": series.answered_low,
+        "answered_high": series.answered_high,
+        "good": series.good,
+        "good_low": series.good_low,
+        "p50": series.p50_ms,
+        "p99": series.p99_ms,
+        "slowest": series.max_ms,
+    }
+    lists = [[None if v != v else round(v, 5) for v in column.tolist()] for column in columns.values()]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
 
 
 def _words(frame: Frame, y: Chart, at: float, height: float, text: str, color: str, **place: Any) -> Chart:  # noqa: ANN401 - properties of a mark
@@ -163,24 +176,36 @@ def _words(frame: Frame, y: Chart, at: float, height: float, text: str, color: s
     return layer.encode(x=frame.x(), y=y, text="words:N")
 
 
-def _line(rows: list[dict[str, Any]], name: str, frame: Frame, y: Chart, color: str, width: float) -> Chart:
-    mark = alt.Chart(_data(rows)).mark_line(color=color, strokeWidth=width, interpolate="linear", strokeJoin="round")
+def _named(y: Chart, name: str) -> Chart:
+    """The same vertical channel for another column of the series."""
     channel = y.copy()
     channel.shorthand = f"{name}:Q"
-    return mark.encode(x=frame.x(), y=channel)
+    return channel
 
 
-def _alone(series: Buckets, values: F64, name: str, frame: Frame, y: Chart, color: str) -> list[Chart]:
+def _series() -> Chart:
+    return alt.Chart(alt.NamedData(SERIES))
+
+
+def _line(name: str, frame: Frame, y: Chart, color: str, width: float) -> Chart:
+    mark = _series().mark_line(color=color, strokeWidth=width, strokeJoin="round")
+    return mark.encode(x=frame.x(), y=_named(y, name))
+
+
+def _spread(series: Buckets, frame: Frame, y: Chart, low: str, high: str) -> list[Chart]:
+    """The ground between the lowest and the highest of the fine buckets; nothing where buckets are fine themselves."""
+    if round(series.width_s * 1e9) <= FINE_NS:
+        return []
+    return [_series().mark_area(color=ACCENT, opacity=0.18).encode(x=frame.x(), y=_named(y, low), y2=f"{high}:Q")]
+
+
+def _alone(values: F64, name: str, frame: Frame, y: Chart, color: str) -> list[Chart]:
     """A dot for every bucket with data between two without: a line would not show it."""
     here = ~np.isnan(values)
     before, after = np.concatenate([[False], here[:-1]]), np.concatenate([here[1:], [False]])
-    lone = here & ~before & ~after
-    if not lone.any():
+    if not (here & ~before & ~after).any():
         return []
-    rows = [row for row, keep in zip(_rows(series, **{name: values}), lone, strict=True) if keep]
-    channel = y.copy()
-    channel.shorthand = f"{name}:Q"
-    return [alt.Chart(_data(rows)).mark_circle(color=color, size=14, opacity=1).encode(x=frame.x(), y=channel)]
+    return [_series().mark_circle(color=color, size=12, opacity=1).encode(x=frame.x(), y=_named(y, name))]
 
 
 def _no_data(series: Buckets, values: F64, frame: Frame, y: Chart, middle: float) -> list[Chart]:
@@ -199,17 +224,8 @@ def _throughput(series: Buckets, frame: Frame) -> Chart:
     top = float(max(np.nanmax(series.offered), np.nanmax(series.answered_high), 1)) * 1.15
     y = alt.Y("y:Q", scale=alt.Scale(domain=[0, top], nice=False), title="operations / s",
               axis=alt.Axis(tickCount=4, format=",.0f"))  # fmt: skip
-    rows = _rows(
-        series, offered=series.offered, answered=series.answered, low=series.answered_low, high=series.answered_high
-    )
-    layers = _background(frame)
-    if series.width_s * 1e9 > 1.01e8:
-        low = y.copy()
-        low.shorthand = "low:Q"
-        layers.append(
-            alt.Chart(_data(rows)).mark_area(color=ACCENT, opacity=0.18).encode(x=frame.x(), y=low, y2="high:Q")
-        )
-    layers += [_line(rows, "offered", frame, y, GREY, 1.1), _line(rows, "answered", frame, y, ACCENT, 1.3)]
+    layers = [*_background(frame), *_spread(series, frame, y, "answered_low", "answered_high")]
+    layers += [_line("offered", frame, y, GREY, 1.1), _line("answered", frame, y, ACCENT, 1.3)]
     start = frame.domain[0]
     layers += [
         _words(frame, y, start, top * 0.95, "offered", GREY, fontWeight=600),
@@ -221,18 +237,12 @@ def _throughput(series: Buckets, frame: Frame) -> Chart:
 def _good(series: Buckets, frame: Frame, theta: float) -> Chart:
     y = alt.Y("y:Q", scale=alt.Scale(domain=[0, 1.08], nice=False), title="good",
               axis=alt.Axis(values=[0, 0.5, 1], format=".0%"))  # fmt: skip
-    rows = _rows(series, good=series.good, low=series.good_low)
     layers = [*_background(frame), *_no_data(series, series.good, frame, y, 0.5)]
-    if series.width_s * 1e9 > 1.01e8:
-        low = y.copy()
-        low.shorthand = "low:Q"
-        layers.append(
-            alt.Chart(_data(rows)).mark_area(color=ACCENT, opacity=0.18).encode(x=frame.x(), y=low, y2="good:Q")
-        )
+    layers += _spread(series, frame, y, "good_low", "good")
     rule = alt.Chart(_data([{"y": theta}])).mark_rule(color=GREY, strokeWidth=0.7)
-    layers += [rule.encode(y=y), _line(rows, "good", frame, y, ACCENT, 1.3)]
-    layers += _alone(series, series.good, "good", frame, y, ACCENT)
-    text = f"good: answered in time and correct (limit {theta:.1%})"
+    layers += [rule.encode(y=y), _line("good", frame, y, ACCENT, 1.3)]
+    layers += _alone(series.good, "good", frame, y, ACCENT)
+    text = f"good, of what was scheduled (limit {theta:.1%})"
     layers.append(_words(frame, y, frame.domain[0], 0.12, text, ACCENT, fontWeight=600))
     return alt.layer(*layers).properties(width=WIDTH, height=80)
 
@@ -244,8 +254,6 @@ def _latency(series: Buckets, frame: Frame, limits_ms: Sequence[tuple[str, float
     high = max([limit * 2 for _, limit in limits_ms] + ([float(known.max()) * 1.4] if len(known) else [10.0]))
     y = alt.Y("y:Q", scale=alt.Scale(type="log", domain=[low, high], nice=False), title="answer after, ms (log)",
               axis=alt.Axis(values=[0.1, 1, 10, 100, 1000, 10_000], format=",~g"))  # fmt: skip
-    rows = _rows(series, p50=np.maximum(series.p50_ms, low), p99=np.maximum(series.p99_ms, low),
-                 top=np.maximum(series.max_ms, low))  # fmt: skip
     layers = [*_background(frame), *_no_data(series, series.p50_ms, frame, y, float(np.sqrt(low * high)))]
     for name, limit in limits_ms:
         rule = alt.Chart(_data([{"y": limit}])).mark_rule(color=GREY, strokeWidth=0.7, strokeDash=[4, 3])
@@ -253,13 +261,9 @@ def _latency(series: Buckets, frame: Frame, limits_ms: Sequence[tuple[str, float
         layers.append(
             _words(frame, y, frame.domain[1], limit, f"limit {name} {limit:g} ms", GREY, align="right", dy=-6, dx=-2)
         )
-    top = y.copy()
-    top.shorthand = "top:Q"
-    layers.append(alt.Chart(_data(rows)).mark_circle(color=INK, size=5, opacity=0.55).encode(x=frame.x(), y=top))
-    layers += [_line(rows, "p99", frame, y, ACCENT, 1.2), _line(rows, "p50", frame, y, GREY, 1.2)]
-    layers += _alone(series, series.p99_ms, "p99", frame, y, ACCENT) + _alone(
-        series, series.p50_ms, "p50", frame, y, GREY
-    )
+    layers.append(_series().mark_circle(color=INK, size=5, opacity=0.55).encode(x=frame.x(), y=_named(y, "slowest")))
+    layers += [_line("p99", frame, y, ACCENT, 1.2), _line("p50", frame, y, GREY, 1.2)]
+    layers += _alone(series.p99_ms, "p99", frame, y, ACCENT) + _alone(series.p50_ms, "p50", frame, y, GREY)
     start, place = frame.domain[0], {"fontWeight": 600, "dy": -2}
     layers += [
         _words(frame, y, start, high / 1.3, "p50", GREY, **place),

@@ -67,6 +67,7 @@ class Spec:
     objectives: Sequence[dict[str, Any]] = OBJECTIVES
     fault: str = "process.kill"
     amplify: int = 1
+    sustain_s: float = 10.0
     seed: int = 7
     run_id: str = RUN_ID
     name: str = "engine-primary-kill"
@@ -110,7 +111,7 @@ def build(root: Path, spec: Spec | None = None) -> Path:
 def write_witness(run: RunDir, rows: list[dict[str, Any]]) -> None:
     """Write witness.parquet."""
     columns = {name: [row.get(name) for row in rows] for name in WITNESS.names}
-    pq.write_table(pa.table(columns, schema=WITNESS), run.witness)
+    pq.write_table(pa.table(columns, schema=WITNESS), run.witness, compression="zstd")
 
 
 def make_plan(spec: Spec) -> Plan:
@@ -150,6 +151,7 @@ def make_plan(spec: Spec) -> Plan:
                 }
             ],
             "phases": phases,
+            "sustain_s": spec.sustain_s,
             "trace": {
                 "name": "linear-perp-1m",
                 "path": "linear-perp-1m.parquet",
@@ -259,7 +261,7 @@ def write_audit(run: RunDir, spec: Spec, rows: list[dict[str, Any]]) -> None:
     rejected = [row for row in rows if row["outcome"] == "reject"][: spec.executed_reject]
     commands += [command_row(row, row["server_seq"], row["epoch"]) for row in rejected]
     commands.sort(key=lambda command: command["seq"])
-    pq.write_table(pa.Table.from_pylist(commands, COMMANDS), run.commands)
+    pq.write_table(pa.Table.from_pylist(commands, COMMANDS), run.commands, compression="zstd")
     pq.write_table(FILLS.empty_table(), run.fills)
     whole = spec.audit == "complete"
     meta: dict[str, Any] = {

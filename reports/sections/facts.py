@@ -34,8 +34,8 @@ def context(data: ReportData) -> dict[str, Any]:
     if load.scheduled is not None:
         rate = f", {load.rate:,.0f} / s" if load.rate is not None else ""
         offered = percent_text((load.offered or 0) / load.scheduled) if load.scheduled else "–"
-        text = f"{load.scheduled:,} scheduled{rate}; {load.offered or 0:,} sent ({offered}); {load.answered or 0:,} answered"
-        facts.append(("Load", text))
+        text = f"{load.scheduled:,} scheduled{rate}; {load.offered or 0:,} sent ({offered})"
+        facts.append(("Load", f"{text}; {load.answered or 0:,} answered"))
     lag = f"lag p99 {load.lag_p99_ms:.1f} ms" if load.lag_p99_ms is not None else "lag not known"
     state = "not known" if load.valid is None else "valid" if load.valid else "invalid"
     facts.append(("Generator", f"{state}, {lag}" + (f"; {load.reason}" if load.reason else "")))

@@ -1,4 +1,4 @@
-"""What clients saw: throughput, good ratio and latency over the whole run, and the outage close up, each with its table."""
+"""What clients saw: throughput, good ratio and latency of the whole run, and the outage close up, with their tables."""
 
 from __future__ import annotations
 
@@ -83,9 +83,9 @@ def _figure(
         band=band_of(data),
         title="seconds from the fault (T0)" if faulted else "seconds from the start of the load",
     )
-    limits = [(kind, float(data.plan.limits_ms[kind])) for kind in history.kinds if kind in data.plan.limits_ms]
+    limits = [(kind, float(limit)) for kind, limit in data.plan.limits_ms.items() if kind in history.kinds]
     limits = [
-        (f"{' '.join(k for k, v in limits if v == limit)}", limit) for limit in dict.fromkeys(v for _, v in limits)
+        (f"{', '.join(k for k, v in limits if v == limit)}", limit) for limit in dict.fromkeys(v for _, v in limits)
     ]
     svg = to_svg(timeline(series, frame, limits, data.plan.theta), name, f"{title}: throughput, good ratio, latency")
     extremes = ", shaded from the lowest to the highest 0.1 s inside" if width > 0.1 else ""
