@@ -97,12 +97,17 @@ def fold(events: Iterable[Event]) -> Timeline:
     for event in events:
         if line.started_ns is None:
             line.started_ns = event.t_ns
-        line.ended_ns = event.t_ns
+        if event.kind not in _AFTER:
+            line.ended_ns = event.t_ns
         line.wall_at = line.wall_at or (event.t_ns, event.wall)
         _RUN.get(event.kind, _ignore)(line, event)
         if event.kind.startswith("fault."):
             _fault(line, event)
     return line
+
+
+_AFTER = (Kind.NOTE, Kind.VERDICT, Kind.RUN_ENDED)
+"""What may still be written when the run has been judged: it must not change what the judge says next time."""
 
 
 def _ignore(line: Timeline, event: Event) -> None:
