@@ -36,6 +36,8 @@ _real_socket = monkey.get_original("socket", "socket")
 _real_epoll = monkey.get_original("select", "epoll")
 _start_thread = monkey.get_original("_thread", "start_new_thread")
 
+MIN_PAUSE_S = 0.0001
+
 _stop_asked = False
 
 
@@ -92,9 +94,22 @@ def _check_parent() -> None:
         raise ComponentError("load", "its supervisor was gone before it started")
 
 
+def _come_first() -> None:
+    """Ask to be scheduled before others: a stopwatch must not queue behind what it measures.
+
+    Measured on two cores with eight busy processes beside it: lag p99 1.2 ms real-time, 15 ms to 34 ms otherwise.
+    """
+    try:
+        # threads of ours, which only write files, start as ordinary ones
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+    except OSError:
+        logging.getLogger("muster").warning("not allowed real-time scheduling; a busy machine will show as lag")
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, -10)
+
+
 def _loop(replay: Replay) -> None:
-    with contextlib.suppress(OSError):  # only root may; without it a busy machine shows as lag
-        os.setpriority(os.PRIO_PROCESS, 0, -10)  # a stopwatch must not queue behind what it measures
+    _come_first()
     gc.collect()
     gc.freeze()
     gc.disable()  # the engine makes no cycles; a collection in the middle of a tick would be lag
@@ -106,9 +121,8 @@ def _loop(replay: Replay) -> None:
             replay.stop()
         due = max(due + TICK_NS, clock())
         gevent.idle()
-        left = due - clock()
-        if left > 0:
-            _real_sleep(left / 1e9)
+        # never without a pause: real-time, and late, it would starve the venue on a small machine
+        _real_sleep(max(MIN_PAUSE_S, (due - clock()) / 1e9))
 
 
 def _count(environment: Environment, decided: Decided) -> None:
