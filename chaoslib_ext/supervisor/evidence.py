@@ -32,8 +32,13 @@ def write_samples(run: RunDir) -> Path:
 
 def copy_truth(run: RunDir, folder: str | None) -> None:
     """Copy the sandbox's own log of what happened: for tests and benchmarks, never opened by what judges or reports."""
-    if folder and Path(folder).is_dir():
+    if folder is None or not Path(folder).is_dir():
+        return
+    try:
         shutil.copytree(folder, run.path / TRUTH, dirs_exist_ok=True)
+    except OSError:
+        shutil.rmtree(run.path / TRUTH, ignore_errors=True)  # the verdict needs the room more
+        raise
 
 
 def write_manifest(run: RunDir, verdict: str) -> Path:

@@ -12,6 +12,7 @@ import orjson
 
 from chaoslib_ext.supervisor import evidence
 from chaoslib_ext.supervisor.loop import Stop, undo
+from chaoslib_ext.supervisor.record import disk_words
 from chaoslib_ext.supervisor.session import Session
 from chaoslib_ext.supervisor.signals import AtOnce
 from chaoslib_ext.world import World
@@ -19,6 +20,7 @@ from drills.errors import ExitCode, MusterError, worst
 from drills.events import Kind
 
 LOAD_GRACE_S = 8.0
+FAILED_GRACE_S = 1.0
 SAMPLER_GRACE_S = 1.0
 AUDIT_S = 15.0
 LOST_S = 1.0
@@ -74,34 +76,38 @@ class Finish:
         return self.ending
 
     def _measure(self) -> None:
-        started = self._s.load is not None
-        if started:
-            self._step("audit", self._audit)
-            self._step("witness", self._witness)
-        self._step("samples", lambda: evidence.write_samples(self._s.run))
+        run, disk = self._s.run, self._disk
+        if (run.load / "schedule.arrow").exists():
+            disk("audit", self._audit)
+            disk("witness", self._witness)
+        disk("samples", lambda: evidence.write_samples(run))
         self._step("clean-up", self._cleanup)
-        self._step("truth", lambda: evidence.copy_truth(self._s.run, self._s.sandbox.describe.get("truth_dir")))
+        disk("truth", self._truth)
         if self._last:
             self._s.sandbox.begin_stop()
-        if self._s.disk_failed is None:
-            self._step("judge", self._judge)
-            self._step("report", self._report)
+        disk("judge", self._judge)
+        disk("report", self._report)
 
     def _step(self, name: str, work: Callable[[], object]) -> None:
         try:
             work()
         except MusterError as error:
-            self._note(str(error))
-            self.ending.codes.append(error.exit_code)
+            self._s.record.note(str(error))
+            self._count(error.exit_code)
         except OSError as error:
-            self._note(f"{name}: {error.filename or self._s.run.path}: {(error.strerror or str(error)).lower()}")
-            self.ending.codes.append(ExitCode.INTERNAL)
+            if disk_words(error) != self._s.record.failed:
+                self._s.record.note(f"{name}: {self._s.record.fail(error)}")
+            self._count(ExitCode.INTERNAL)
 
-    def _note(self, text: str) -> None:
-        try:
-            self._s.emit(Kind.NOTE, text=text)
-        except MusterError as error:
-            self._s.screen.say(str(error))
+    def _count(self, code: ExitCode) -> None:
+        # of a run that was stopped, missing evidence is a matter of course: the stop decides
+        if self._stop is None or code is ExitCode.UNDO_INCOMPLETE or self._s.record.failed:
+            self.ending.codes.append(code)
+
+    def _disk(self, name: str, work: Callable[[], object]) -> None:
+        """A step that only writes evidence: left out once the disk has failed."""
+        if self._s.record.failed is None:
+            self._step(name, work)
 
     def _end_load(self) -> None:
         session = self._s
@@ -109,7 +115,8 @@ class Finish:
         if session.load is None:
             return
         died = session.load.ended
-        session.load.stop(LOAD_GRACE_S)
+        failed = session.live.last is not None and session.live.last.state == "failed"
+        session.load.stop(FAILED_GRACE_S if failed else LOAD_GRACE_S)
         session.live.refresh()
         last = session.live.last
         flows = last.flows.values() if last else ()
@@ -184,6 +191,12 @@ class Finish:
             return [f"the sandbox cannot be asked: {error}"], [], True
         return World.diff(before, after), World.moved(before, after), False
 
+    def _truth(self) -> None:
+        try:
+            evidence.copy_truth(self._s.run, self._s.sandbox.describe.get("truth_dir"))
+        except OSError as error:  # no part of the verdict, which may still find room
+            self._s.record.note(f"the sandbox's truth log was not copied: {disk_words(error)}")
+
     def _judge(self) -> None:
         from chaoslib_ext.judge import judge
         from drills.verdict import to_json
@@ -206,7 +219,7 @@ class Finish:
             write_junit(self._s.run.path)
 
     def _orphans(self) -> None:
-        if Kind.FAULT_ORPHANED in self._s.closed.values():
+        if Kind.FAULT_ORPHANED in self._s.record.closed.values():
             self.ending.codes.append(ExitCode.UNDO_INCOMPLETE)
 
     def _close(self) -> None:
@@ -224,5 +237,5 @@ class Finish:
             "events",
             lambda: session.emit(Kind.RUN_ENDED, verdict=self.ending.word, exit_code=code, report=self.ending.report),
         )
-        self._step("events", session.events.close)
-        self._step("manifest", lambda: evidence.write_manifest(session.run, self.ending.word))
+        self._step("events", session.record.seal)
+        self._disk("manifest", lambda: evidence.write_manifest(session.run, self.ending.word))

@@ -165,6 +165,7 @@ class Loop:
             self._s.emit(kind, **data)
         except MusterError as error:
             self._s.screen.say(str(error))
+            self._s.emit(kind, **data)  # the disk has failed: this one is only shown
 
     def _abort_action(self) -> str:
         phases: tuple[Phase, ...] = self._s.plan.phases
@@ -192,7 +193,7 @@ def undo(session: Session, by: str) -> None:
     faults = session.guardian.undo_all(by, lambda fault_id: session.emit(Kind.FAULT_UNDOING, fault_id=fault_id, by=by))
     for one in faults:
         fault_id = str(one["fault_id"])
-        if fault_id in session.closed:
+        if fault_id in session.record.closed:
             continue
         if one["state"] == "VERIFIED":
             session.emit(Kind.FAULT_VERIFIED, fault_id=fault_id, by=by, undone_ns=one["undone_ns"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -112,13 +112,12 @@ def _once(
 ) -> ExitCode:
     run_id = new_run_id()
     plan = plan_of(want.definition, want.path, sandbox.world, run_id=run_id, load=want.load)
-    folder = options.runs.absolute() / plan.name / run_id
+    folder = Path(os.path.abspath(options.runs)) / plan.name / run_id
     session = new_session(plan, folder, sandbox, screen, signals, began_ns)
     try:
         session.start_guardian()
     except MusterError:
-        session.events.close()
-        shutil.rmtree(folder, ignore_errors=True)  # refused: nothing was touched, so nothing is left
+        session.record.discard()  # refused: nothing was touched, so nothing is left
         raise
     try:
         stop = _drive(session)
@@ -143,8 +142,7 @@ def _drive(session: Session) -> Stop | None:
     except MusterError as error:
         stop = _stop_of(session, error)
     except OSError as error:
-        place = error.filename or session.run.path
-        stop = Stop("the supervisor", f"{place}: {(error.strerror or str(error)).lower()}", ExitCode.INTERNAL)
+        stop = _stop_of(session, session.record.fail(error))
     if stop is not None:
         try:
             (loop or Loop(session)).stop(stop)

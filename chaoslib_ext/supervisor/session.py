@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,14 @@ from chaoslib_ext.supervisor.environment import EnvironmentWatch
 from chaoslib_ext.supervisor.guardianship import Guardianship
 from chaoslib_ext.supervisor.guards import Facts, Guards, self_test
 from chaoslib_ext.supervisor.options import load_s, longest_s
+from chaoslib_ext.supervisor.record import Record
 from chaoslib_ext.supervisor.sandboxes import DOWN, Sandbox
 from chaoslib_ext.supervisor.signals import Signals
 from chaoslib_ext.supervisor.watchers import Leader, RunnerLink, SampleWatch
 from chaoslib_ext.world import World
 from drills.clock import NS
 from drills.errors import Aborted, ComponentError
-from drills.events import Event, EventLog, Kind
+from drills.events import EventLog, Kind
 from drills.evidence import RunDir, write_atomic
 from drills.plan import Plan
 from probes import slo
@@ -48,7 +49,7 @@ class Session:
     plan: Plan
     run: RunDir
     sandbox: Sandbox
-    events: EventLog
+    record: Record
     screen: Screen
     signals: Signals
     began_ns: int
@@ -57,8 +58,6 @@ class Session:
     load: Child | None = None
     runner: RunnerLink | None = None
     before: Mapping[str, Any] | None = None
-    closed: dict[str, Kind] = field(default_factory=dict)
-    disk_failed: str | None = None
 
     def __post_init__(self) -> None:
         self.world: World = self.sandbox.world
@@ -71,18 +70,8 @@ class Session:
         self.environment = EnvironmentWatch(self.world, touched)
 
     def emit(self, kind: Kind, /, **data: object) -> None:
-        """Record an event. Raises ComponentError where the disk fails, once: later events are only shown."""
-        if kind in (Kind.FAULT_VERIFIED, Kind.FAULT_ORPHANED):
-            self.closed[str(data["fault_id"])] = kind
-        if self.disk_failed is not None:
-            self.screen.handle(Event(-1, time.monotonic_ns(), "", kind, data, "", ""))
-            return
-        try:
-            self.events.emit(kind, **data)
-        except OSError as error:
-            why = (error.strerror or str(error)).lower()
-            self.disk_failed = f"{self.run.events}: {why}"
-            raise ComponentError("run directory", f"{self.disk_failed}; give it room, or another --runs") from error
+        """Record an event. Raises ComponentError where the disk fails, the first time."""
+        self.record.emit(kind, **data)
 
     def refresh(self) -> None:
         """Read what children wrote since the last beat; leaders that changed become events."""
@@ -233,6 +222,6 @@ def new_session(plan: Plan, folder: Path, sandbox: Sandbox, screen: Screen, sign
     run.logs.mkdir(parents=True)
     events = EventLog(run.events)
     events.subscribe(screen.handle)
-    session = Session(plan, run, sandbox, events, screen, signals, began_ns)
+    session = Session(plan, run, sandbox, Record(run, events, screen), screen, signals, began_ns)
     session.write_plan()
     return session
