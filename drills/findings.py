@@ -71,6 +71,8 @@ def _counted(facts: Facts) -> Iterator[Finding]:
             continue
         if name == "lost" and zombies == check.count:
             continue  # every loss is a zombie's: one weakness, told once
+        if check.kind == "sequence-given-again" and facts.checks["lost"].count:
+            continue  # the loss set those numbers free: one weakness, told once
         evidence = f"{check.count:,} {_WORDS[name]}"
         evidence += f"; {'; '.join(check.notes)}" if check.notes else ""
         evidence += f"; for example {', '.join(check.op_ids[:3])}" if check.op_ids else ""

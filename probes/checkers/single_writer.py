@@ -43,8 +43,19 @@ def check(case: Case) -> CheckResult:
         claimed | misplaced,
         at_ns=at,
         notes=tuple(notes),
-        kind="two-writers" if len(bad) else None,
+        kind=_kind(case, claimed, alone=not len(twice) and not len(falls) and not misplaced.any())
+        if len(bad)
+        else None,
     )
+
+
+def _kind(case: Case, claimed: Mask, *, alone: bool) -> str:
+    """Numbers that only a loss from before the fault set free to be given again are not the mark of a second writer."""
+    if not alone or case.fault_window is None:
+        return "two-writers"
+    gone = case.history.ok & (case.rows() == 0) & (case.history.answered <= case.fault_window[1])
+    explained = np.isin(case.history.seq[claimed], case.history.seq[claimed & gone])
+    return "sequence-given-again" if explained.all() else "two-writers"
 
 
 def _claimed_twice(history: History, answered: Mask) -> Mask:

@@ -151,6 +151,18 @@ def test_an_execution_by_a_later_epoch_points_to_the_failover() -> None:
     assert run("duplicated", case(ops, commands)).kind == "executed-twice"
 
 
+def test_numbers_that_a_loss_set_free_are_not_a_second_writer() -> None:
+    ops, commands = clean()
+    for n, op in enumerate(ops[15:]):  # the last five before the fault are lost, and their numbers given again
+        again = operation(100 + n, 300 * MS + n * MS, server_seq=op["server_seq"], epoch=2)
+        commands[15 + n] = command(again["op_id"], again["server_seq"], 2)
+        ops.append(again)
+    found = run("single_writer", case(ops, commands, t0=200 * MS))
+    assert (found.count, found.kind) == (5, "sequence-given-again")
+    assert len(found.at_ns) == 5
+    assert run("single_writer", case(ops, commands, t0=100 * MS)).kind == "two-writers"
+
+
 def test_broken_invariants_carry_their_instants() -> None:
     ops, commands = clean()
     claim_twice(ops, commands)
