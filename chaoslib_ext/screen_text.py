@@ -158,8 +158,7 @@ def _objective_lines(objectives: Sequence[Data]) -> Iterator[str]:
     widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
     for row, one in zip(rows, objectives, strict=True):
         cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)]
-        why = f" ({one['reason']})" if one.get("reason") and one["result"] != "passed" else ""
-        yield f"  {'    '.join(cells)}    {one['result']}{why}"
+        yield f"  {'    '.join(cells)}    {one['result']}"
 
 
 def _finding_lines(findings: Sequence[Data]) -> Iterator[str]:

@@ -6,7 +6,8 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -39,12 +40,14 @@ class Child:
         code = self.process.poll()
         return None if code is None else how(code)
 
-    def stop(self, grace_s: float) -> None:
-        """SIGTERM, wait `grace_s`, then SIGKILL the process and everything under it; idempotent."""
+    def stop(self, grace_s: float, hurry: Callable[[], bool] = lambda: False) -> None:
+        """SIGTERM, wait `grace_s` (less when `hurry` says so), then SIGKILL it and everything under it; idempotent."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.terminate()
-            self.wait(grace_s)
+            deadline = time.monotonic() + grace_s
+            while not hurry() and not self.wait(0.05) and time.monotonic() < deadline:
+                continue
         self.kill()
 
     def kill(self, *, pipes: bool = True) -> None:

@@ -65,10 +65,11 @@ class Finish:
             self.ending.codes.append(self._stop.code)
         try:
             self._s.signals.dispensable = True
-            if not self._s.signals.at_once:
-                self._measure()
+            if self._s.signals.at_once:
+                raise AtOnce
+            self._measure()
         except AtOnce:
-            self._s.screen.say("stopped at once: the rest of the evidence is not written")
+            self._s.screen.say("stopped at once: undone, but the rest of the evidence is not written")
         finally:
             self._s.signals.dispensable = False
         self._orphans()
@@ -116,7 +117,7 @@ class Finish:
             return
         died = session.load.ended
         failed = session.live.last is not None and session.live.last.state == "failed"
-        session.load.stop(FAILED_GRACE_S if failed else LOAD_GRACE_S)
+        session.load.stop(FAILED_GRACE_S if failed else LOAD_GRACE_S, lambda: session.signals.at_once)
         session.live.refresh()
         last = session.live.last
         flows = last.flows.values() if last else ()

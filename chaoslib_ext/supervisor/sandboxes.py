@@ -121,7 +121,7 @@ def _follow(process: subprocess.Popen[bytes], signals: Signals, say: Say) -> tup
                     *lines, rest = (rest + data).split(b"\n")
                     for line in lines:
                         last = line.decode(errors="replace").strip() or last
-                        if not last.startswith("sandbox: "):
+                        if last and not last.startswith(("sandbox: ", "interrupted")):
                             say(last)
     return out, last
 

@@ -79,7 +79,7 @@ def test_verdict_block() -> None:
         "        Of 31,544 orders 12 were lost.",
         "",
         "  rto-place    2.14 s ± 0.02    ≤ 10 s    passed",
-        "  no-loss      12 lost          0         failed (12 were lost)",
+        "  no-loss      12 lost          0         failed",
         "  system failed · injection passed · clean-up passed · load valid (lag p99 1.1 ms)",
         "  weaknesses 1: ack-before-replicate in matching-engine (critical, owner core)",
     ]

@@ -1,0 +1,201 @@
+"""The main loop on fakes: who may stop a run, with which exit code, and what is undone and recorded."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaoslib_ext.screen import PlainScreen
+from chaoslib_ext.supervisor.guards import Facts, Guards
+from chaoslib_ext.supervisor.loop import Loop, Stop, undo
+from chaoslib_ext.supervisor.record import Record
+from chaoslib_ext.supervisor.run import check_text
+from drills.errors import ComponentError, ExitCode
+from drills.events import EventLog, Kind, read_events
+from drills.evidence import RunDir
+from probes.live import LiveView
+from tests.unit.runs import plan_with
+
+
+class FakeGuardian:
+    def __init__(self) -> None:
+        self.taken: str | None = None
+        self.dead = False
+        self.restarts = 0
+        self.faults: list[dict[str, Any]] = []
+        self.undone: list[str] = []
+
+    def alive(self) -> bool:
+        return not self.dead
+
+    def restart(self) -> None:
+        self.dead, self.restarts = False, self.restarts + 1
+
+    def undo_all(self, by: str, undoing: Callable[[str], None]) -> list[dict[str, Any]]:
+        self.undone.append(by)
+        for one in self.faults:
+            undoing(one["fault_id"])
+        return self.faults
+
+
+class FakeChild:
+    def __init__(self) -> None:
+        self.ended: str | None = None
+
+    def kill(self, *, pipes: bool = True) -> None:
+        self.ended = self.ended or "was killed by signal 9 (SIGKILL)"
+
+    def last_words(self) -> str:
+        return "last words"
+
+
+class FakeRunner:
+    def __init__(self, *messages: Mapping[str, Any]) -> None:
+        self.queue, self.child, self.orders = list(messages), FakeChild(), list[str]()
+
+    def messages(self) -> list[Mapping[str, Any]]:
+        messages, self.queue = self.queue, []
+        return messages
+
+    def abort(self) -> None:
+        self.orders.append("abort")
+        self.child.ended = "ended with 4"
+
+
+class FakeSignals:
+    asked: tuple[signal.Signals, ...] = ()
+    stop = interrupted = at_once = False
+
+    def name(self) -> str:
+        return "SIGTERM"
+
+
+class FakeSession:
+    def __init__(self, path: Path, runner: FakeRunner) -> None:
+        path.mkdir()
+        self.run = RunDir(path)
+        self.screen = PlainScreen(0)
+        self.record = Record(self.run, EventLog(self.run.events), self.screen)
+        self.plan = plan_with([{"longest": "1h"}])
+        self.guards, self.guardian, self.runner = Guards(self.plan, {}), FakeGuardian(), runner
+        self.signals = FakeSignals()
+        self.live = LiveView({})
+        self.facts = Facts(started_ns=time.monotonic_ns(), live=self.live)
+        self.emit = self.record.emit
+
+    def refresh(self) -> None: ...
+
+
+def message(kind: str, **data: object) -> dict[str, Any]:
+    return {"kind": kind, "data": data}
+
+
+def loop(tmp_path: Path, *messages: Mapping[str, Any]) -> tuple[Loop, FakeSession]:
+    session = FakeSession(tmp_path / "run", FakeRunner(*messages))
+    return Loop(session), session  # type: ignore[arg-type]
+
+
+def kinds(session: FakeSession) -> list[Kind]:
+    return [event.kind for event in read_events(session.run.events)]
+
+
+def test_messages_become_events_and_open_the_envelope(tmp_path: Path) -> None:
+    started = message("phase.started", phase="inject", index=1)
+    intent = message("fault.intent", fault_id="dies", fault="process.kill", targets=["engine-0"], undo="release")
+    turning, session = loop(tmp_path, started, intent)
+    assert turning.turn() is None
+    assert kinds(session) == [Kind.PHASE_STARTED, Kind.FAULT_INTENT]
+    assert session.facts.envelope
+    session.runner.queue.append(message("phase.ended", phase="recover", index=3, result="ok", text="good for 10 s"))
+    assert turning.turn() is None
+    assert not session.facts.envelope
+
+
+def test_a_dead_guardian_is_started_again_and_the_run_goes_on(tmp_path: Path) -> None:
+    turning, session = loop(tmp_path)
+    session.guardian.dead = True
+    assert turning.turn() is None
+    assert session.guardian.restarts == 1
+    assert kinds(session) == [Kind.NOTE]
+
+
+def test_the_guardian_took_over(tmp_path: Path) -> None:
+    turning, session = loop(tmp_path)
+    session.guardian.taken = "the supervisor gave no sign of life for 1.5 s"
+    assert turning.turn() == Stop("guardian", "the supervisor gave no sign of life for 1.5 s")
+
+
+def test_a_runner_that_died_without_a_word_stops_the_run(tmp_path: Path) -> None:
+    turning, session = loop(tmp_path)
+    session.runner.child.ended = "was killed by signal 9 (SIGKILL)"
+    assert turning.turn() == Stop("runner", "the runner was killed by signal 9 (SIGKILL)")
+
+
+def test_a_runner_that_failed_is_an_internal_error(tmp_path: Path) -> None:
+    turning, _ = loop(tmp_path, message("failed", text="plan.json was altered"))
+    assert turning.turn() == Stop("runner", "plan.json was altered", ExitCode.INTERNAL)
+
+
+@pytest.mark.parametrize(
+    ("interrupted", "request_file", "by", "code"),
+    [
+        (True, False, "Ctrl-C", ExitCode.INTERRUPTED),
+        (False, False, "SIGTERM", ExitCode.ABORTED),
+        (False, True, "muster abort", ExitCode.ABORTED),
+    ],
+)
+def test_who_asked(tmp_path: Path, interrupted: bool, request_file: bool, by: str, code: ExitCode) -> None:
+    turning, session = loop(tmp_path)
+    session.signals.stop, session.signals.interrupted = True, interrupted
+    if request_file:
+        (session.run.path / "abort.request").write_text("muster abort\n")
+    stop = turning.turn()
+    assert stop is not None
+    assert (stop.by, stop.code) == (by, code)
+
+
+def test_a_stop_ends_the_runner_first_and_records_what_was_undone(tmp_path: Path) -> None:
+    turning, session = loop(tmp_path)
+    session.guardian.faults = [
+        {"fault_id": "dies", "state": "VERIFIED", "undone_ns": 7, "by_hand": []},
+        {"fault_id": "cut", "state": "ORPHANED", "undone_ns": None, "by_hand": ["curl x"]},
+    ]
+    turning.stop(Stop("load", "no live counts for 2.0 s", guard=True))
+    assert session.runner.orders == ["abort"]
+    assert session.guardian.undone == ["abort (load)"]
+    assert kinds(session) == [
+        Kind.GUARD_TRIPPED, Kind.ABORT, Kind.FAULT_UNDOING, Kind.FAULT_UNDOING,
+        Kind.FAULT_VERIFIED, Kind.FAULT_ORPHANED,
+    ]  # fmt: skip
+    undo(session, "the end of the run")  # type: ignore[arg-type]
+    assert kinds(session).count(Kind.FAULT_VERIFIED) == 1, "each fault is closed once"
+
+
+def test_a_full_disk_is_said_once_and_the_run_is_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    turning, session = loop(tmp_path, message("note", text="hello"))
+    session.record.events = EventLog(Path("/dev/full"))
+    stop = turning.turn()
+    assert stop is not None
+    assert stop.code is ExitCode.INTERNAL
+    assert "no space left on device; give it room" in stop.reason
+    session.emit(Kind.NOTE, text="shown all the same")
+    assert "shown all the same" in capsys.readouterr().err
+
+
+def test_an_unknown_message_of_the_runner_is_named() -> None:
+    from chaoslib_ext.supervisor.watchers import _message
+
+    with pytest.raises(ComponentError, match="runner: sent"):
+        _message(b"Traceback (most recent call last):")
+
+
+def test_check_text() -> None:
+    target = {"name": "engine-0", "role": "primary", "zone": "tyo-a"}
+    fault = {"id": "a", "fault": "process.kill", "params": {}, "targets": [target], "describe": "d", "undo_text": "u"}
+    plan = plan_with([{"longest": "1h"}], faults=[fault])
+    assert check_text(plan) == "1 fault, 1 objective, 1 guard; target engine-0 (primary, tyo-a)"
