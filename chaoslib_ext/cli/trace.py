@@ -32,12 +32,12 @@ def import_(file: Path, format_: str, out: Path, sessions: int) -> None:
     trace.write(made, out)
     _tell(out, made)
     for reason, skipped in report.skipped.items():
-        lines = ", ".join(str(number) for number in skipped.lines) + (
+        shown = ", ".join(str(number) for number in skipped.lines) + (
             ", …" if skipped.count > len(skipped.lines) else ""
         )
-        word = "corrupt" if skipped.corrupt else "skipped"
-        text = f"{skipped.count} lines" if reason == "corrupt line" else f"{skipped.count} lines: {reason}"
-        click.echo(f"{word} {text} (line {lines})", err=True)
+        lines = f"{skipped.count} line{'s' if skipped.count != 1 else ''}"
+        text = f"corrupt: {lines}" if skipped.corrupt else f"skipped {lines}: {reason}"
+        click.echo(f"{text} (line {shown})", err=True)
 
 
 @command.command()

@@ -59,7 +59,7 @@ class Replay:
         self._reported = 0
         self._lines = 0
         self._next_line_ns = 0
-        self._stopped = False
+        self._stop_asked = self._stopping = False
         try:
             self._prepare(make_socket, make_epoll)
         except MusterError as error:
@@ -71,6 +71,8 @@ class Replay:
         now = self._clock()
         assert self._pool is not None
         try:
+            if self._stop_asked and not self._stopping:
+                return self._begin_to_stop(now)
             if self._engine is None:
                 self._connect(now)
             else:
@@ -83,15 +85,20 @@ class Replay:
             self._fail(f"{error.filename or self._run.path}: {(error.strerror or str(error)).lower()}")
         except MusterError as error:
             self._fail(str(error))
-        return self.failure is None and not (self._stopped and self._engine is None)
+        return self.failure is None
 
     def stop(self) -> None:
         """Send nothing more, wait at most one timeout for answers, write everything down."""
-        self._stopped = True
-        if self._engine:
-            now = self._clock()
-            self._engine.stop()
-            self._line(now)  # says until when the schedule counts
+        self._stop_asked = True
+
+    def _begin_to_stop(self, now: int) -> bool:
+        self._stopping = True
+        if self._engine is None:
+            self._live.write(now, "done", None, None)
+            return False
+        self._engine.stop()
+        self._line(now)  # says until when the schedule counts
+        return True
 
     def _prepare(self, make_socket: Callable[..., socket.socket], make_epoll: Callable[[], Any] | None) -> None:
         config = self._config

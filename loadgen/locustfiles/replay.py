@@ -24,7 +24,7 @@ from gevent import monkey
 from locust import User, events, task
 from locust.env import Environment
 
-from drills.errors import ComponentError, MusterError
+from drills.errors import ComponentError, ExitCode, MusterError
 from loadgen import config
 from loadgen.engine.ops import KINDS, OK, Decided
 from loadgen.engine.replay import TICK_NS, Replay
@@ -61,8 +61,15 @@ class ReplayUser(User):
             signal.signal(number, _ask_to_stop)  # Locust's own handlers would cut the drain short
         # Locust's closing table belongs into the log, not on stdout
         logging.getLogger("locust.stats_logger").handlers = logging.getLogger().handlers
-        self.environment.process_exit_code = _run(self.environment)
-        self.environment.runner.quit()
+        self.environment.process_exit_code = ExitCode.INTERNAL
+        try:
+            self.environment.process_exit_code = _run(self.environment)
+        finally:
+            # Locust would log the error and start the task, and with it the replay, anew
+            error = sys.exception()
+            if error is not None:
+                sys.stderr.write(f"load: internal error: {type(error).__name__}: {error}\n")
+            self.environment.runner.quit()
 
 
 def _run(environment: Environment) -> int:
