@@ -101,7 +101,7 @@ def make_rto(facts: Facts) -> Rto:
         falls = flaps(history, critical or history.kinds, facts.is_good, t4, facts.rules.theta)
     return Rto(
         value_s=value,
-        error_s=overall.error_s(facts.fault_window_s or 0.0) if overall else None,
+        error_s=facts.error_s(overall),
         first_good_s=_after(facts, overall.t4_ns) if overall else None,
         sustained_s=value,
         observed_s=facts.observed_s,
@@ -123,7 +123,7 @@ def _flow(facts: Facts, flow: str, found: Recovery) -> FlowResult:
     until = found.t5_ns if found.t5_ns is not None else (facts.history.end_ns or t0) + 1
     return FlowResult(
         value_s=_after(facts, found.t5_ns),
-        error_s=found.error_s(facts.fault_window_s or 0.0),
+        error_s=facts.error_s(found),
         first_good_s=_after(facts, found.t4_ns),
         downtime_s=down.seconds if down else None,
         no_data_s=down.no_data_s if down else None,

@@ -13,12 +13,12 @@ from drills.marks import Marks, Readings
 from drills.model import RpoObjective, RtoObjective
 from drills.plan import Plan
 from drills.rpo import CheckResult, Rpo
-from drills.rto import Recovery, Rules
+from drills.rto import BUCKET_S, Recovery, Rules
 from drills.timeline import Lead, Timeline
 
-LAG_SHARE = 0.1
-"""The gate of the generator's own lag (p99): a tenth of the tightest limit, so that lag alone never makes an operation
-bad (25 ms for the sandbox, whose cancels have 250 ms)."""
+LAG_SHARE = 0.2
+"""The gate of the generator's own lag (p99): a fifth of the tightest limit, so that lag alone never makes an operation
+bad (50 ms for the sandbox, whose cancels have 250 ms). Below the gate the lag is part of every error."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,16 @@ class Facts:
         if self.window is None or self.window[1] is None:
             return None
         return (self.window[1] - self.window[0]) / 1e9
+
+    def error_s(self, found: Recovery | None) -> float | None:
+        """± seconds of a recovery: bucket + probe period + fault-window width; None where there is none.
+
+        The bucket is the tick of the load, or its lag p99 where that is longer.
+        """
+        if found is None:
+            return None
+        lag_s = (self.load.lag_p99_ms or 0.0) / 1000 if self.load else 0.0
+        return found.error_s(self.fault_window_s or 0.0, max(BUCKET_S, lag_s))
 
     @property
     def observed_s(self) -> float | None:

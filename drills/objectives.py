@@ -75,7 +75,7 @@ def _within(value: float, error: float, limit: float) -> tuple[Word, str | None]
 def _rto(facts: Facts, objective: RtoObjective, blocked: str | None) -> ObjectiveResult:
     found, t0 = facts.flows.get(objective.flow), facts.window
     value = (found.t5_ns - t0[0]) / 1e9 if found and t0 and found.t5_ns is not None else None
-    error = found.error_s(facts.fault_window_s or 0.0) if found else None
+    error = facts.error_s(found)
     result, reason = _rto_word(facts, objective, found, value, error)
     if blocked is not None and result in ("passed", "failed"):
         result, reason = "inconclusive", blocked
@@ -245,7 +245,7 @@ def _mttr(facts: Facts, objective: MttrObjective, blocked: str | None) -> Object
         result = "failed" if over else _stopped(facts)
         reason = facts.marks.reasons.get("T1") or facts.marks.reasons.get("T5")
     else:
-        result, reason = _within(value, facts.overall.error_s(0.0) or 0.0 if facts.overall else 0.0, objective.mttr)
+        result, reason = _within(value, facts.error_s(facts.overall) or 0.0, objective.mttr)
     if blocked is not None and result in ("passed", "failed"):
         result, reason = "inconclusive", blocked
     return _result(

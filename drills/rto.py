@@ -15,8 +15,8 @@ Definitions (docs/explanations/how-rto-is-measured.md):
   answer r of a good operation of that flow inside W; T5 of several flows is the latest of theirs. No such window: +∞.
 * **T4** is the earliest answer r of a good operation sent after T0+ (i > T0+).
 * **Error** = ± (bucket + probe period + fault-window width). Here the operations themselves are the probe: bucket is
-  the tick by which the load stamps answers, the probe period the widest gap between two scheduled operations of a
-  critical flow in the second around T5, and the width is T0+ - T0-.
+  the tick by which the load sends and stamps (or its own lag p99, where that is longer), the probe period the widest
+  gap between two scheduled operations of a critical flow in the second around T5, and the width is T0+ - T0-.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ class Recovery:
     gap_s: float | None
     reason: str | None = None
 
-    def error_s(self, fault_window_s: float) -> float | None:
+    def error_s(self, fault_window_s: float, bucket_s: float = BUCKET_S) -> float | None:
         """± seconds of T5 - T0; None when T5 was never reached."""
-        return None if self.gap_s is None else BUCKET_S + self.gap_s + fault_window_s
+        return None if self.gap_s is None else bucket_s + self.gap_s + fault_window_s
 
 
 def window_for(kind: str, client_timeout_ms: int) -> float:

@@ -151,6 +151,14 @@ def test_an_execution_by_a_later_epoch_points_to_the_failover() -> None:
     assert run("duplicated", case(ops, commands)).kind == "executed-twice"
 
 
+def test_a_reject_by_an_epoch_that_forgot_the_id_points_to_the_failover() -> None:
+    ops, commands = clean()
+    ops[4] |= {"outcome": "reject", "error": "110001", "epoch": 2, "server_seq": 90}
+    assert run("executed_reject", case(ops, commands)).kind == "dedupe-not-kept-across-failover"
+    ops[5] |= {"outcome": "reject", "error": "110001"}
+    assert run("executed_reject", case(ops, commands)).kind == "rejected-but-executed"
+
+
 def test_numbers_that_a_loss_set_free_are_not_a_second_writer() -> None:
     ops, commands = clean()
     for n, op in enumerate(ops[15:]):  # the last five before the fault are lost, and their numbers given again

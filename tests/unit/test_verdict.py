@@ -69,7 +69,7 @@ CASES: list[tuple[dict[str, Any], Word, int, str]] = [
     ({"never_back": True, "after_s": 3.0}, "inconclusive", 3, "observe 20 s after the fault instead of 5.0 s"),
     ({"rate": 41.0}, "inconclusive", 3, "(muster run … --amplify 12), or repeat ≥ 12 times"),
     ({"unsteady": True}, "inconclusive", 3, "the baseline was not steady"),
-    ({"slow_generator": True}, "inconclusive", 3, "lag p99 was 55.0 ms, at most 25 ms counts"),
+    ({"slow_generator": True}, "inconclusive", 3, "lag p99 was 55.0 ms, at most 50 ms counts"),
     ({"unsent_share": 0.06}, "inconclusive", 3, "of the schedule was sent"),
     ({"audit": "missing"}, "inconclusive", 3, "the audit was not read"),
     ({"audit": "incomplete"}, "inconclusive", 3, "stopped at 1,000 of 30,000"),
