@@ -1,6 +1,7 @@
 """The node agent: owns the processes of one sandbox, and does to them over HTTP what faults ask for.
 
-Loopback only: GET /metrics, /instances, /instances/NAME; POST /instances/NAME/{kill,release,pause,resume,stop,start}.
+Loopback only: GET /metrics, /instances, /instances/NAME, /instances/NAME/metrics (order bus);
+POST /instances/NAME/{kill,release,pause,resume,stop,start}.
 Every POST answers the instance after the act and may be repeated.
 """
 
@@ -14,11 +15,12 @@ from typing import Any
 
 import orjson
 import psutil
-from aiohttp import web
+from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
 from sandbox.errors import BadUse, SandboxError
 from sandbox.home import Box, write_json
 from sandbox.links import HOST
+from sandbox.node.bus_metrics import bus_metrics_text
 from sandbox.node.instance import Children, Instance
 from sandbox.node.pods import Pod
 from sandbox.node.processes import end_all, same_process
@@ -88,6 +90,7 @@ class Agent:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/instances", self._list)
         app.router.add_get("/instances/{name}", self._show)
+        app.router.add_get("/instances/{name}/metrics", self._bus_metrics)
         app.router.add_post("/instances/{name}/{act}", self._do)
         return app
 
@@ -100,6 +103,17 @@ class Agent:
 
     async def _show(self, request: web.Request) -> web.Response:
         return _json(self._named(request).view())
+
+    async def _bus_metrics(self, request: web.Request) -> web.Response:
+        spec = self._named(request).spec
+        if spec.service != "order-bus" or spec.ready_port is None:
+            raise web.HTTPNotFound(text=f"{spec.name} serves its own /metrics")
+        try:
+            async with ClientSession(f"http://{HOST}:{spec.ready_port}", timeout=ClientTimeout(total=1)) as session:
+                answers = [await (await session.get(path)).json() for path in ("/varz", "/jsz?streams=true")]
+        except (ClientError, TimeoutError) as error:
+            raise web.HTTPBadGateway(text=f"{spec.name}: no metrics: {error or type(error).__name__}") from error
+        return web.Response(text=bus_metrics_text(spec.name, spec.zone or "", *answers), content_type="text/plain")
 
     async def _do(self, request: web.Request) -> web.Response:
         instance, act = self._named(request), request.match_info["act"]
