@@ -3,8 +3,10 @@
 A line is `epoch seconds of arrival: JSON`; lines with `<-` were sent by the client and are left out. Market data shows
 levels, not orders, so the flow is a reconstruction by these rules:
 
-* A level that grows by q, or appears with q, is a new order: limit, GTC, of q at that price. A snapshot's levels seed
-  the book the same way; a later snapshot is compared with the book like a delta.
+* The second behind the first snapshot only builds the books: what a client gets on subscribing is a backlog, not
+  flow. What they then hold is placed ahead of the flow, one order each 2 ms.
+* A level that grows by q, or appears with q, is a new order: limit, GTC, of q at that price. A later snapshot is
+  compared with the book like a delta; that of a book not known yet seeds it.
 * A level that shrinks by q, or goes, was traded or cancelled. Trades at that price within 0.5 s (before or after: the
   two topics are not in step) explain it first, and fill the level's oldest orders. The rest is cancelled: the youngest
   order of exactly q if there is one; else the youngest orders while they fit, and of the youngest one left the quantity
@@ -13,8 +15,8 @@ levels, not orders, so the flow is a reconstruction by these rules:
   first snapshot of a symbol are left out.
 * Orders are dealt to the pseudo-sessions by CRC-32 of their name (symbol, side, price and number, or the trade's id); a
   cancel or amend belongs to its order's session.
-* The recording ends in the middle of things: what still rests is cancelled behind its end, one order a
-  millisecond, so that a repetition starts from the empty books that the first one started from.
+* The recording ends in the middle of things: what still rests is cancelled behind its end, one order each 2 ms, so
+  that a repetition starts from the empty books that the first one started from.
 * The feed adds sizes in single precision (25.900002 for 25.9): a fractional size is rounded to six significant digits.
 """
 
@@ -35,6 +37,8 @@ from loadgen.importers import Report
 
 WINDOW_NS = 500_000_000
 """A trade explains a smaller level this long before and after its arrival."""
+SEED_NS = 1_000_000_000
+PACE_NS = 2_000_000
 
 Level = tuple[str, str, int]
 """Symbol, side, price in 1e-8."""
@@ -72,8 +76,7 @@ def rows(lines: Iterable[bytes], sessions: int, report: Report) -> list[Row]:
             flow.apply(ahead.popleft(), report)
     for change in ahead:
         flow.apply(change, report)
-    flow.close()
-    return flow.rows
+    return flow.finish()
 
 
 def _changes(lines: Iterable[bytes], report: Report) -> Iterator[_Change]:
@@ -147,6 +150,9 @@ class _Flow:
         self._sessions = sessions
         self._resting: dict[str, dict[Level, list[_Order]]] = {}
         self._traded: dict[Level, list[list[int]]] = {}  # [arrival, quantity not yet explained]
+        self._seed_until: int | None = None  # end of the second that only builds the books
+        self._seeded = False
+        self._last_ns = 0
 
     def note_trade(self, change: _Change) -> None:
         """Remember a trade as soon as it is read, for the levels that shrink shortly before it."""
@@ -157,12 +163,20 @@ class _Flow:
 
     def apply(self, change: _Change, report: Report) -> None:
         """Append the rows that one message stands for."""
+        self._last_ns = change.t_ns
+        if self._seed_until is None and change.snapshot:
+            self._seed_until = change.t_ns + SEED_NS
+        if self._seed_until is not None and not self._seeded and change.t_ns >= self._seed_until:
+            self._seed(self._seed_until)
         book = self._resting.get(change.symbol)
         if book is None and not change.snapshot:
             report.skip(change.line, "before the first snapshot of its symbol")
             return
         if book is None:
             book = self._resting[change.symbol] = {}
+        if change.trade and not self._seeded:
+            report.skip(change.line, "trade within the second that builds the books")
+            return
         if change.trade:
             side, price8, qty8, trade_id = change.trade
             self._place(change.t_ns, (change.symbol, side, price8), qty8, f"{change.symbol}:{trade_id}", "IOC")
@@ -174,20 +188,39 @@ class _Flow:
         for level, size in change.levels:
             delta = size - sum(order.rest8 for order in book.get(level, ()))
             if delta > 0:
-                name = f"{level[0]}:{level[1]}:{level[2]}:{len(self.rows)}"
-                book.setdefault(level, []).append(self._place(change.t_ns, level, delta, name, "GTC"))
+                order = self._place(change.t_ns, level, delta, self._name(level), "GTC")
+                book.setdefault(level, []).append(order)
             elif delta < 0:
                 self._shrink(change.t_ns, book, level, -delta)
 
-    def close(self) -> None:
-        """Append the cancels of what still rests."""
-        t_ns = self.rows[-1].t_ns if self.rows else 0
-        for book in self._resting.values():
-            for level, orders in book.items():
-                for order in orders:
-                    t_ns += 1_000_000
-                    self._add(t_ns, order, "cancel", level)
-        self._resting.clear()
+    def finish(self) -> list[Row]:
+        """All rows, with the cancels of what still rests behind them."""
+        if not self._seeded:
+            self._seed(self._last_ns)
+        t_ns = self._last_ns
+        for level, order in self._all():
+            t_ns += PACE_NS
+            self._add(t_ns, order, "cancel", level)
+        return self.rows
+
+    def _seed(self, t_ns: int) -> None:
+        """Forget how the books came to be; what they hold is placed, the last order at `t_ns`."""
+        sizes: dict[Level, int] = {}
+        for level, order in self._all():
+            sizes[level] = sizes.get(level, 0) + order.rest8
+        self._seeded, self.rows = True, []
+        self._resting = {symbol: {} for symbol in self._resting}
+        at = t_ns - PACE_NS * (len(sizes) - 1)
+        for level, size in sizes.items():
+            self._resting[level[0]][level] = [self._place(at, level, size, self._name(level), "GTC")]
+            at += PACE_NS
+
+    def _all(self) -> list[tuple[Level, _Order]]:
+        books = self._resting.values()
+        return [(level, order) for book in books for level, orders in book.items() for order in orders]
+
+    def _name(self, level: Level) -> str:
+        return f"{level[0]}:{level[1]}:{level[2]}:{len(self.rows)}"
 
     def _place(self, t_ns: int, level: Level, qty8: int, name: str, tif: str) -> _Order:
         _, side, price8 = level

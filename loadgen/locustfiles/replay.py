@@ -7,7 +7,6 @@ epoll, thread and sleep: nothing it does may yield at a place it does not choose
 from __future__ import annotations
 
 import argparse
-import contextlib
 import gc
 import logging
 import os
@@ -111,8 +110,6 @@ def _come_first() -> None:
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
     except OSError:
         logging.getLogger("muster").warning("not allowed real-time scheduling; a busy machine will show as lag")
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, 0, -10)
 
 
 def _loop(replay: Replay) -> None:
