@@ -71,13 +71,18 @@ def make_sentences(
     if word == "inconclusive":
         why = next((f"{o.name}: {o.reason}" for o in objectives if o.result == "inconclusive"), "")
         return tuple(filter(None, (timing, counting, why and f"Not proven: {why}.")))
-    broken = [f"{o.name} {o.shown} ({o.limit_shown})" for o in objectives if o.result == "failed" and o.kind != "rpo"]
+    broken = [_missed(o) for o in objectives if o.result == "failed" and o.kind != "rpo"]
     extra = [f"Failed: {'; '.join(broken)}."] if broken else []
     left = [sentence(gate.cause.line()) for gate in gates if gate.cause.result == "failed"]
     first, second = timing, counting
     if word == "failed" and any(o.kind == "rpo" and o.result == "failed" for o in objectives):
         first, second = counting, timing  # the worst comes first
     return (first, second, *extra, *left)
+
+
+def _missed(o: ObjectiveResult) -> str:
+    text = f"{o.name} {o.shown}"
+    return text if o.kind == "invariant" else f"{text} ({o.limit_shown})"
 
 
 def _timing(facts: Facts, rto: Rto, *, with_limits: bool = True) -> str:

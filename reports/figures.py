@@ -243,7 +243,11 @@ def _good(series: Buckets, frame: Frame, theta: float) -> Chart:
     layers += [rule.encode(y=y), _line("good", frame, y, ACCENT, 1.3)]
     layers += _alone(series.good, "good", frame, y, ACCENT)
     text = f"good, of what was scheduled (limit {theta:.1%})"
-    layers.append(_words(frame, y, frame.domain[0], 0.12, text, ACCENT, fontWeight=600))
+    # on the side where the line is not down there too
+    quarter = series.good[-max(1, len(series.good) // 4) :]
+    right = bool(np.nanmin(quarter) > 0.4) if (~np.isnan(quarter)).any() else False
+    place = {"align": "right", "dx": -4} if right else {}
+    layers.append(_words(frame, y, frame.domain[int(right)], 0.12, text, ACCENT, fontWeight=600, **place))
     return alt.layer(*layers).properties(width=WIDTH, height=80)
 
 

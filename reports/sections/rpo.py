@@ -30,7 +30,7 @@ def context(data: ReportData) -> dict[str, Any]:
             "meaning": meaning,
             "count": getattr(rpo, name),
             "limit": limits.get(name),
-            "examples": rpo.examples.get(name, ())[:5],
+            "examples": rpo.examples.get(name, ())[:3],
             "why": verdict.absent.get(f"rpo.{name}", ""),
         }
         for name, meaning in CLASSES.items()

@@ -91,7 +91,7 @@ def _figure(
     extremes = ", shaded from the lowest to the highest 0.1 s inside" if width > 0.1 else ""
     caption = f"{title}, in buckets of {width:g} s{extremes}. Grey ground: the fault is in effect. "
     caption += "Operations stand at their intended time, answers in the first panel at the time they came; "
-    caption += "a dot is the slowest answer of its bucket."
+    caption += "the good ratio is that of all flows; a dot is the slowest answer of its bucket."
     return {"svg": Markup(svg), "caption": caption, "title": title, "rows": _table(series)}
 
 
