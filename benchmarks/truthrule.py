@@ -35,6 +35,7 @@ class Compared:
     t0_off_ms: float
     t4_s: tuple[float | None, float | None]
     t5_s: tuple[float | None, float | None]
+    stated_error_s: float | None
     lost: int | None
     lost_ids: frozenset[str]
     true_lost_ids: frozenset[str]
@@ -51,6 +52,12 @@ class Compared:
     def t5_error_ms(self) -> float | None:
         """|measured - truth| of T5; None where either was never reached."""
         return _apart_ms(*self.t5_s)
+
+    @property
+    def covered(self) -> bool:
+        """Whether the truth of T5 lies within the error that the verdict itself states."""
+        apart = self.t5_error_ms
+        return apart is not None and self.stated_error_s is not None and apart <= self.stated_error_s * 1e3
 
     @property
     def rpo_exact(self) -> bool:
@@ -83,6 +90,7 @@ def compare(run_dir: Path) -> Compared:
         t0_off_ms=(verdict["run"]["t0_ns"] - kill.t0_low_ns) / 1e6,
         t4_s=(verdict["rto"]["first_good_s"], _after(found.t4_ns, kill)),
         t5_s=(verdict["rto"]["value_s"], _after(found.t5_ns, kill)),
+        stated_error_s=verdict["rto"]["error_s"],
         lost=verdict["rpo"]["lost"],
         lost_ids=frozenset(read_ok - audited),
         true_lost_ids=frozenset((acked & read_ok) - truth.executed),
