@@ -36,6 +36,7 @@ class PlainScreen:
 
     def handle(self, event: Event) -> None:
         """Print the event's line, where it has one."""
+        self._began_ns = event.data.get("began_ns", self._began_ns)  # each repeat counts from its own start
         text = header(event) or stamped(event, self._began_ns)
         if text:
             self._write(text)

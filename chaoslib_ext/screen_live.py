@@ -47,6 +47,7 @@ class LiveScreen:
         """Print the event's line above the board and follow the phase."""
         if event.kind is Kind.PHASE_STARTED:
             self._phase = str(event.data["phase"])
+        self._began_ns = event.data.get("began_ns", self._began_ns)
         first, line = header(event), stamped(event, self._began_ns)
         if first:
             self._console.print(Text(first, style="bold"))

@@ -87,6 +87,8 @@ def run(options: Options, screen_of: Callable[[int], Screen], show: Show) -> Exi
             try:
                 for number in range(options.repeat):
                     last = number == options.repeat - 1
+                    if number:
+                        began_ns, sandbox.seconds = time.monotonic_ns(), 0.0
                     codes.append(_once(want, options, sandbox, screen, signals, began_ns, last, show))
                     if signals.stop:
                         break
