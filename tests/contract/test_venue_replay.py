@@ -13,6 +13,7 @@ from threading import Thread
 from typing import Any
 
 import orjson
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -287,7 +288,7 @@ def test_a_load_does_not_outlive_the_one_who_started_it(venue: FakeVenue, flow: 
     wait(lambda: len(venue.executed()) > 50)
     parent.kill()
     parent.communicate()
-    wait(lambda: not Path(f"/proc/{pid}").exists())
+    wait(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     last = orjson.loads(RunDir(tmp_path / "run-1").live.read_bytes().splitlines()[-1])
     assert (last["state"], last["reason"]) == ("failed", "load: its supervisor is gone")
 
