@@ -93,7 +93,7 @@ class LiveScreen:
         figures += f" · p99 {p99:.1f} ms" if p99 is not None else " · no answer"
         bars = Text(" " * 20)
         for _, value in self._shares:
-            bars.append(_bar(value), style="red" if value is None or value < 0.95 else "green")
+            bars.append(_bar(value), style="dim" if value is None else "red" if value < 0.95 else "green")
         return Group(head + Text(figures), bars)
 
 
