@@ -129,7 +129,7 @@ def _chained(raw: object, prev: str) -> bool:
     if not isinstance(raw, dict) or set(raw) != _FIELDS or not isinstance(raw["data"], dict):
         return False
     body = _body(raw["seq"], raw["t_ns"], raw["wall"], raw["kind"], raw["data"], raw["prev"])
-    return raw["prev"] == prev and _digest(body) == raw["hash"]
+    return bool(raw["prev"] == prev and _digest(body) == raw["hash"])
 
 
 def read_events(path: Path) -> Iterator[Event]:
