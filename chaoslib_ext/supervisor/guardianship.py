@@ -18,6 +18,9 @@ BEAT_S = LEASE_S / 4
 STUCK_S = 5.0
 """Without a turn of the main loop for this long the beats stop: a stuck supervisor must not look alive."""
 
+ENDING_S = 180.0
+"""The end of a run has no turns: audit, verdict and report may take this long before its beats stop."""
+
 CLOSED = ("VERIFIED", "ORPHANED")
 
 
@@ -30,7 +33,7 @@ class Guardianship:
         self._down: Sequence[str] | None = None
         self._stop = threading.Event()
         self.taken: str | None = None
-        self.turn_ns = time.monotonic_ns()
+        self.turn_ns, self._turn_within_s = time.monotonic_ns(), STUCK_S
         self.restarts = 0
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._thread.start()
@@ -78,6 +81,7 @@ class Guardianship:
 
         `undoing` hears the id of each fault that is open. A dead guardian is started again first. Raises FaultError.
         """
+        self.turn_ns, self._turn_within_s = time.monotonic_ns(), ENDING_S
         if not self._process.alive():
             self.restart()
         for one in self.client.state().get("faults", []):
@@ -101,12 +105,11 @@ class Guardianship:
 
     def _beat(self) -> None:
         while not self._stop.wait(BEAT_S):
-            if time.monotonic_ns() - self.turn_ns > STUCK_S * NS:
+            if time.monotonic_ns() - self.turn_ns > self._turn_within_s * NS:
                 continue
             try:
                 taken = self.client.beat()
             except FaultError:
                 continue  # dead or restarting: the main loop sees to it
-            if taken:
-                self.taken = taken
-                return
+            # go on: a guardian that has undone a run waits for its end only as long as it hears of it
+            self.taken = self.taken or taken
