@@ -11,14 +11,25 @@ from drills.errors import ComponentError
 
 BEAT_S = 1.0
 MISSES = 2
-"""One look may fail while the machine is busy."""
+"""One look may fail while the machine is busy, and an instance that dies may be back before the next."""
+
+DOWN = ("held", "stopped", "paused", "backoff")
+LINKS = "links"
+NOT_OURS = "not by a fault of this run"
 
 
 class EnvironmentWatch:
-    """Follows the instances of a world; `touched` are those that a fault of the run may stop and start."""
+    """Follows the instances of a world; `touched` are those that a fault of the run may stop and start.
 
-    def __init__(self, world: World, touched: Collection[str]) -> None:
+    What happens to the other instances of the drilled `services` may be what the drill is there to find: a restart is
+    news. Any other service that stays down, or links that lost their faults with a restart, end the run: see `lost`.
+    """
+
+    def __init__(self, world: World, touched: Collection[str], services: Collection[str] = ()) -> None:
         self._world, self._touched = world, frozenset(touched)
+        self._links = frozenset(one.name for one in world.instances if one.service == LINKS)
+        self._drilled = frozenset(one.name for one in world.instances if one.service in services)
+        self._down: dict[str, int] = {}
         self._known: dict[str, tuple[int | None, float | None]] = {}
         self._restarted: list[str] = []
         self._misses = 0
@@ -58,11 +69,22 @@ class EnvironmentWatch:
     def compare(self, processes: Sequence[Process]) -> None:
         """Take in how the instances are now."""
         for one in processes:
-            if one.name in self._touched or one.pid is None:
+            if one.name in self._touched:
+                continue
+            self._watch_down(one)
+            if one.pid is None:
                 continue
             now = (one.pid, one.start_time)
             before = self._known.setdefault(one.name, now)
             if before != now:
                 self._known[one.name] = now
-                said = f"{one.name} was started anew (pid {before[0]}, now {one.pid}): not by a fault of this run"
+                said = f"{one.name} was started anew (pid {before[0]}, now {one.pid}): {NOT_OURS}"
                 self._restarted.append(said)
+                if one.name in self._links:
+                    self.lost = f"{said}; every toxic went with the old one"
+
+    def _watch_down(self, one: Process) -> None:
+        looks = self._down.get(one.name, 0) + 1 if one.phase in DOWN else 0
+        self._down[one.name] = looks
+        if looks >= MISSES and one.name not in self._drilled and self.lost is None:
+            self.lost = f"{one.name} is {one.phase}: {NOT_OURS}; see `muster sandbox status`"

@@ -34,7 +34,9 @@ from probes.live import LiveTail
 LOAD_READY_S = 90.0
 """A schedule of 300,000 operations is prepared in a few seconds on a healthy machine."""
 
-FIRST_READING_S = 5.0
+FIRST_READING_S = 15.0
+"""Most of it is the start of a Python process on a machine that starts three of them."""
+
 FINISH_S = 180.0
 """The guardian allows this much after the longest run: undo, audit, verdict."""
 
@@ -67,7 +69,7 @@ class Session:
         self.guards = Guards(self.plan, self.slos)
         self.facts = Facts(started_ns=time.monotonic_ns(), live=self.live)
         touched = {target.name for fault in self.plan.faults for target in fault.targets}
-        self.environment = EnvironmentWatch(self.world, touched)
+        self.environment = EnvironmentWatch(self.world, touched, self.plan.services)
 
     def emit(self, kind: Kind, /, **data: object) -> None:
         """Record an event. Raises ComponentError where the disk fails, the first time."""
