@@ -15,6 +15,7 @@ from typing import Any
 from sandbox import links, nats
 from sandbox.agent_client import agent_process, instances
 from sandbox.errors import BadUse, Refused, SandboxError
+from sandbox.exchange.plants import KNOWN
 from sandbox.home import CHECKOUT, Box, write_json
 from sandbox.node.pods import parts_of
 from sandbox.node.processes import MARK
@@ -164,11 +165,11 @@ def last_line(log: Path) -> str:
 
 
 def check_plants(text: str) -> tuple[str, ...]:
-    """The names in a comma list such as "W01,W04"; raises BadUse for one that is no name of a weakness."""
+    """The names in a comma list such as "W01,W04"; raises BadUse for one that no component can be built with."""
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     for name in names:
-        if not (name[0] == "W" and name[1:].isdigit() and len(name) == 3):
-            raise BadUse(f"--plant: {name!r} is not a weakness; write W01 or W01,W04")
+        if name not in KNOWN:
+            raise BadUse(f"--plant: {name!r} is not a weakness; known: {', '.join(KNOWN)}")
     return names
 
 

@@ -8,6 +8,9 @@ W04  forgets the client ids when an epoch begins
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+KNOWN = ("W01", "W03", "W04")
+"""What may be planted; a name that nothing reads would make a sandbox look weak that is not."""
+
 REPLICATE_LATE_S = 0.05
 ZOMBIE_S = 2.0
 

@@ -40,8 +40,9 @@ def test_a_sweep_keeps_logs_and_truth(tmp_path: Path) -> None:
 def test_plants_are_named_as_weaknesses() -> None:
     assert check_plants("") == ()
     assert check_plants("W01, W04") == ("W01", "W04")
-    with pytest.raises(BadUse, match="'w1' is not a weakness"):
-        check_plants("w1")
+    for name in ("w1", "W99"):
+        with pytest.raises(BadUse, match=f"'{name}' is not a weakness; known: W01, W03, W04"):
+            check_plants(name)
 
 
 def test_an_owner_must_live() -> None:
