@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 import traceback
 
@@ -69,7 +70,7 @@ def run(argv: list[str]) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        click.echo(usage_line(error), err=True)
         return ExitCode.BAD_USE
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
@@ -92,3 +93,16 @@ def run(argv: list[str]) -> int:
             traceback.print_exc()
         click.echo(f"internal error: {type(error).__name__}: {error}; set MUSTER_DEBUG=1 for the traceback", err=True)
         return ExitCode.INTERNAL
+
+
+def usage_line(error: click.ClickException) -> str:
+    """A mistake of the command line as one line: the command, what is wrong with it, and where its help is."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "muster"
+    said = " ".join(error.format_message().split()).rstrip(".")
+    named = re.match(r"No such command '(.*)'$", said)
+    if named and context is not None and isinstance(context.command, click.Group):
+        from drills.registry import did_you_mean  # late: what it needs costs a tenth of a second
+
+        said += f"; {did_you_mean(named[1], context.command.list_commands(context))}"
+    return f"{path}: {said}; see {path} --help"

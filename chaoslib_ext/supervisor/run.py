@@ -66,6 +66,8 @@ def _walkable(drill: Drill, path: Path) -> None:
 def _embedded(reference: str) -> None:
     if reference == "sandbox":
         return
+    if not Path(reference).suffix and not Path(reference).exists():
+        raise UsageError(f'no environment "{reference}"; write sandbox, or the path of a file such as staging.yaml')
     environment = load_definition(Path(reference))
     if not isinstance(environment, Environment):
         raise UsageError(f"{reference}: is a {type(environment).__name__.lower()}, not an environment")
@@ -74,11 +76,18 @@ def _embedded(reference: str) -> None:
         raise Refused("environment", f"{said}; nothing was touched")
 
 
+def _make(runs: Path) -> None:
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--runs {runs}: {(error.strerror or str(error)).lower()}; name another folder") from error
+
+
 def run(options: Options, screen_of: Callable[[int], Screen], show: Show) -> ExitCode:
     """Run a definition `repeat` times in one sandbox life; the worst exit code."""
     began_ns = time.monotonic_ns()
     want = wanted(options)
-    options.runs.mkdir(parents=True, exist_ok=True)
+    _make(options.runs)
     screen = screen_of(began_ns)
     codes: list[ExitCode] = []
     with Signals() as signals:
