@@ -46,8 +46,9 @@ def guarded() -> Context:
         folder = home() / "chaos" / context.run_id
         process = GuardianProcess.start(folder, scopes(dict(context.world.describe)), max_duration_s=LONGEST_S)
         context.guardian = process.client
-        threading.Thread(target=_beat, args=(context,), daemon=True).start()
-        atexit.register(_end, context, process)
+        ended = threading.Event()
+        threading.Thread(target=_beat, args=(context, ended), daemon=True).start()
+        atexit.register(_end, context, process, ended)
     return context
 
 
@@ -63,27 +64,30 @@ class _Late:
         return ()
 
 
-def _beat(context: Context) -> None:
-    while not context.stop.wait(LEASE_S / 4):
+def _beat(context: Context, ended: threading.Event) -> None:
+    while not ended.wait(LEASE_S / 4):
         try:
-            context.why = context.guardian.beat()
+            why = context.guardian.beat()
         except FaultError as error:
-            context.why = str(error)
-        if context.why:
-            log.error("%s", context.why)
+            why = str(error)
+        if why and not ended.is_set():  # a guardian that was closed while it was asked has not failed
+            context.why = why
+            log.error("%s", why)
             return
 
 
-def _end(context: Context, process: GuardianProcess) -> None:
+def _end(context: Context, process: GuardianProcess, ended: threading.Event) -> None:
     # the pipe would do the same; asking lets us say what became of it
     try:
         left = [one for one in context.undo("all", by="the end of chaos run") if one["state"] != "VERIFIED"]
         for one in left:
             log.critical("left behind: %s; undo by hand: %s", one["fault_id"], " && ".join(one["by_hand"]))
+        ended.set()
         if not left:
             process.close()
     except FaultError as error:
         log.critical("%s; run `muster undo --all`", error)
+    ended.set()
     context.stop.set()
 
 
