@@ -15,7 +15,7 @@ import numpy as np
 
 from drills.facts import Facts, critical_flows
 from drills.rpo import POWER, amplify_for, repeats_for
-from drills.rto import OFFERED
+from drills.rto import OFFERED, in_time
 from drills.timeline import FaultRecord
 from drills.verdict import Cause, Word
 from drills.words import percent_text
@@ -117,13 +117,14 @@ def _baseline(facts: Facts) -> Iterator[Gate]:
 def _unsteady(facts: Facts, flow: str, first: int) -> str | None:
     """What was wrong with a flow in the last W before the fault; its operations still in flight then do not count."""
     assert facts.history is not None
-    assert facts.is_good is not None
     until = first - facts.rules.limit_ns(flow)
     mine = facts.history.of(flow)
     rows = mine & (facts.history.intended >= until - facts.rules.sustain_ns) & (facts.history.intended < until)
     if not rows.any():
         return f"{flow} has no operation before the fault" if mine.any() else None
-    share, need = float(facts.is_good[rows].mean()), facts.rules.theta
+    # the rejects of the baseline are its own measure: the windows that judge later ones reach into the outage
+    fine = in_time(facts.history, facts.rules) & (facts.history.ok | facts.history.business)
+    share, need = float(fine[rows].mean()), facts.rules.theta
     if share >= need - 1e-12:
         return None
     seconds = (until - int(facts.history.intended[rows][0])) / 1e9

@@ -51,6 +51,7 @@ class Spec:
     unresolved: int = 0
     foreign: int = 0
     reject_share: float = 0.01
+    rejects_after_s: float = 0.0  # for how long after the return a tenth of the cancels finds no order
     unsteady: bool = False
     slow_generator: bool = False
     unsent_share: float = 0.0
@@ -203,11 +204,16 @@ def _operation(
         }
     elif spec.injected and row["answered_ns"] >= spec.t0_low and (spec.never_back or tau < spec.back):
         _during_outage(spec, row, latency)
-    elif kind == "cancel" and chance[2] < spec.reject_share:
+    elif kind == "cancel" and chance[2] < _reject_share(spec, tau):
         row |= {"outcome": "reject", "error": "110001"}
     if row["outcome"] != "unknown" and row["answered_ns"] and row["answered_ns"] > spec.t0_low and spec.injected:
         row["epoch"] = 2
     return row
+
+
+def _reject_share(spec: Spec, tau: int) -> float:
+    after = spec.injected and spec.back <= tau < spec.back + spec.rejects_after_s * NS
+    return 0.1 if after else spec.reject_share
 
 
 def _during_outage(spec: Spec, row: dict[str, Any], latency_ms: float) -> None:
