@@ -96,7 +96,7 @@ def test_every_way_not_to_pass(tmp_path: Path, figures: dict[str, Any], word: Wo
 
 
 def test_rejects_after_the_return_do_not_make_the_baseline_unsteady(tmp_path: Path) -> None:
-    verdict = verdict_of(tmp_path, rejects_after_s=4.0, after_s=20.0)
+    verdict = verdict_of(tmp_path, rejects_after_s=3.0, after_s=20.0)
     assert (verdict.verdict, verdict.reasons) == ("passed", ())
     assert verdict.rto.value_s is not None
     assert verdict.rto.value_s > 2.5, "good again only when cancels find their orders"
