@@ -74,6 +74,8 @@ class Finish:
         finally:
             self._s.signals.dispensable = False
         self._orphans()
+        if self._s.record.failed is not None:  # whatever stopped the run, its record is not whole
+            self.ending.codes.append(ExitCode.INTERNAL)
         self._close()
         return self.ending
 
@@ -178,10 +180,10 @@ class Finish:
         session = self._s
         if session.before is None:
             return
-        deadline = time.monotonic() + SETTLE_S
+        deadline = time.monotonic() + (SETTLE_S if session.environment.lost is None else LOST_S)
         while True:
             left, intended, settled = self._difference(session.before)
-            if not left or settled or session.environment.lost is not None or time.monotonic() > deadline:
+            if not left or settled or time.monotonic() > deadline:
                 break
             time.sleep(0.2)
         if left and session.environment.lost is not None and not self._open():

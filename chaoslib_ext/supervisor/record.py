@@ -12,6 +12,9 @@ from drills.errors import ComponentError
 from drills.events import Event, EventLog, Kind
 from drills.evidence import RunDir
 
+LEAST_FREE = 1 << 20
+"""Bytes. With less, what a child said of its end may not have found room either."""
+
 ADVICE = "give it room, or another --runs"
 
 
@@ -51,6 +54,11 @@ class Record:
             self.emit(Kind.NOTE, text=text)
         except ComponentError as error:
             self.screen.say(str(error))
+
+    def check_room(self) -> None:
+        """A part of the run failed: where the disk is full, that is why. Raises ComponentError, the first time."""
+        if self.failed is None and shutil.disk_usage(self.run.path).free < LEAST_FREE:
+            raise self.fail(OSError(errno.ENOSPC, "no space left on device"))
 
     def fail(self, error: OSError) -> ComponentError:
         """The disk failed: from here on nothing more is written. What to raise or say about it."""

@@ -86,6 +86,9 @@ class Session:
         self.facts.load_ended = self.load.ended if self.load else None
         self.facts.sampler_ended = self.sampler.ended if self.sampler else None
         self.facts.environment_lost = self.environment.lost
+        last = self.live.last
+        if self.facts.load_ended or self.facts.sampler_ended or (last is not None and last.state == "failed"):
+            self.record.check_room()
         for text in self.environment.news():
             self.emit(Kind.NOTE, text=text)
 
