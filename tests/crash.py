@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,17 +78,16 @@ class Place:
             [MUSTER, *words], env=self.env, capture_output=True, text=True, timeout=timeout_s, check=False
         )
 
-    def start(self, *words: str, **popen: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401 - of Popen
+    def start(self, *words: str, prefix: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         """Start `muster WORDS` in a session of its own; what it says goes to <home>/said.txt."""
         with (self.home / "said.txt").open("wb") as said:
             return subprocess.Popen(
-                [MUSTER, *words],
+                [*prefix, str(MUSTER), *words],
                 env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
                 start_new_session=True,
-                **popen,
             )
 
     def said(self) -> str:
@@ -123,12 +122,12 @@ def until[T](what: Callable[[], T | None], seconds: float, every_s: float = 0.01
 
 
 class Run:
-    """One `muster run` under way."""
+    """One `muster run` under way. `prefix` is a program that starts it where `runs` has another name, `seen_as`."""
 
-    def __init__(self, place: Place, runs: Path, drill: Path = DRILL, **popen: Any) -> None:  # noqa: ANN401 - of Popen
-        self.place, self.folder = place, runs / drill.stem
+    def __init__(self, place: Place, runs: Path, prefix: Sequence[str] = (), seen_as: Path | None = None) -> None:
+        self.place, self.folder = place, (seen_as or runs) / DRILL.stem
         self._before = set(self.folder.glob("*"))
-        self.process = place.start("run", str(drill), "--runs", str(runs), **popen)
+        self.process = place.start("run", str(DRILL), "--runs", str(runs), prefix=prefix)
         self.began = time.monotonic()
 
     @property
