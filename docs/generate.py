@@ -1,0 +1,344 @@
+"""Writes the pages of docs/reference that the code already says: `python docs/generate.py`.
+
+cli.md comes from click, faults.md and probes.md from the registries, events.md from drills.events, exit-codes.md from
+drills.errors. A test compares them with what is in the folder.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+import sandbox.cli
+from chaoslib_ext.cli.main import cli
+from chaoslib_ext.faults.base import classes
+from chaoslib_ext.names import load_names
+from drills import errors, events, registry
+from drills.errors import ExitCode, MusterError
+from probes import slo
+from probes.base import Scene, factories
+from probes.checkers import CHECKERS
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "docs" / "reference"
+SOURCES = ("drills", "probes", "loadgen", "reports", "chaoslib_ext")
+
+CODES = {
+    ExitCode.PROVEN: ("everything proven", "nothing"),
+    ExitCode.FAILED: ("an objective failed, or a trace of a fault is left", "read the report; the findings name who"),
+    ExitCode.BAD_USE: ("a command line or a definition with a mistake", "see the line and column that is printed"),
+    ExitCode.INCONCLUSIVE: ("not proven either way", "do what the last sentence says, and run again"),
+    ExitCode.ABORTED: ("stopped by a guard, a deadline or `muster abort`; undone", "see what stopped it"),
+    ExitCode.REFUSED: ("refused; nothing was touched", "see the refusal's code below"),
+    ExitCode.UNDO_INCOMPLETE: ("something could not be undone", "run the command that is printed, by hand"),
+    ExitCode.INTERNAL: ("a part of ours or of the sandbox failed", "see the component that is named; report it"),
+    ExitCode.INTERRUPTED: ("Ctrl-C; undone", "nothing"),
+}
+"""What each exit code means, and what to do."""
+
+REFUSALS = {
+    "environment": "the environment is not one that may be drilled yet",
+    "needs-people": "a phase of the drill asks people or follows an SOP; not yet run",
+    "open-orphan": "a dead run left something open on the same sandbox: `muster undo RUN` first",
+    "sandbox": "the sandbox could not be started: a port in use, a part missing",
+    "sandbox-not-up": "the command looks at a running sandbox: `muster sandbox up` first",
+    "sandbox-up": "`--plant` needs a sandbox of its own: `muster sandbox down` first",
+    "scope-locked": "another run is at work on the same sandbox: wait, or `muster abort`",
+    "target-matches-nothing": "a fault's target names nothing that is there",
+}
+"""Every code of a refusal."""
+
+SAMPLES = {
+    "network.cut": "bus-off: {network.cut: {link: engine-bus}}",
+    "network.latency": "slow-answers: {network.latency: {link: gateway-engine, ms: 50, jitter_ms: 5, toward: down}}",
+    "process.kill": "engine-dies: {process.kill: {service: matching-engine, role: primary}}",
+    "process.pause": "gateway-freezes: {process.pause: {instance: gateway-0}}",
+}
+"""One use of each fault, as a drill writes it."""
+
+KINDS = {
+    "run.started": "the run has a plan and a guardian",
+    "check": "what the plan holds",
+    "sandbox": "the sandbox is there",
+    "guard.self_test": "a made-up breach and a made-up silence were caught",
+    "load.started": "the first operation was sent",
+    "phase.started": "a phase began",
+    "phase.ended": "a phase ended",
+    "baseline": "whether the load is steady without a fault",
+    "fault.intent": "the undo is on disk; nothing is touched yet",
+    "fault.applied": "the command of the fault was issued",
+    "fault.in_effect": "its effect was witnessed independently",
+    "fault.not_witnessed": "its effect was not witnessed in time",
+    "fault.undoing": "its undo began",
+    "fault.verified": "the former state was observed",
+    "fault.orphaned": "its undo was given up: a person must look",
+    "detected": "a probe of the drill, or an alert, saw the fault",
+    "leader": "another engine leads, or the first one is seen",
+    "step": "a step of an SOP moved on",
+    "guard.tripped": "a guard stops the run",
+    "abort": "the run is stopped",
+    "load.ended": "the load ended",
+    "audit": "the venue's record was read",
+    "cleanup": "the system was compared with before",
+    "verdict": "the run was judged",
+    "note": "something worth a line",
+    "run.ended": "the last event",
+}
+"""When each kind of event is written."""
+
+
+def _page(title: str, lines: Iterable[str]) -> str:
+    return (
+        f"<!-- Written by docs/generate.py; change the code, then run it. -->\n# {title}\n\n" + "\n".join(lines) + "\n"
+    )
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    yield "| " + " | ".join(head) + " |"
+    yield "|" + "---|" * len(head)
+    for row in rows:
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+    yield ""
+
+
+def commands() -> dict[str, click.Command]:
+    """Every command by its words, such as "muster trace info"; those of the sandbox are its own."""
+    found: dict[str, click.Command] = {}
+
+    def walk(command: click.Command, words: str) -> None:
+        found[words] = command
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                child = command.get_command(context, name)
+                if words == "muster sandbox":
+                    child = sandbox.cli.cli.get_command(context, name)
+                assert child is not None, f"{words} {name}"
+                walk(child, f"{words} {name}")
+
+    walk(cli, "muster")
+    return found
+
+
+def cli_page() -> str:
+    """Every command with its arguments and options."""
+    lines = [
+        "Data goes to stdout, talk to stderr. Every failure is one line that names the place and what to do.",
+        "Every command takes `-h` or `--help`; the exit codes are [here](exit-codes.md).",
+        "",
+        "| variable | meaning |",
+        "|---|---|",
+        "| `MUSTER_HOME` | where state lives; default `~/.local/state/muster` |",
+        "| `MUSTER_CACHE` | where built parts are kept; default `~/.cache/muster` |",
+        "| `MUSTER_PYTHON` | the Python that `make setup` takes |",
+        "| `MUSTER_DEBUG` | a traceback behind an internal error |",
+        "",
+        "Shell completion is click's own: "
+        'put `eval "$(_MUSTER_COMPLETE=bash_source muster)"` into `~/.bashrc` (or `zsh_source`, `fish_source`).',
+        "",
+    ]
+    for words, command in sorted(commands().items()):
+        lines += _command(words, command)
+    return _page("Command line", lines[:-1])
+
+
+def _command(words: str, command: click.Command) -> Iterator[str]:
+    context = click.Context(command)
+    yield f"## {words}"
+    yield ""
+    usage = " ".join(command.collect_usage_pieces(context))
+    yield f"`{words} {usage}`"
+    yield ""
+    yield inspect.cleandoc(command.help or "").split("\f")[0].replace("python -m sandbox", "muster sandbox")
+    yield ""
+    options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
+    if options:
+        yield from _table(("option", "what it does"), (_option(one) for one in options))
+
+
+def _option(option: click.Option) -> tuple[str, str]:
+    names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
+    value = option.metavar or ("" if option.is_flag else _values(option))
+    text = option.help or ("Folder of the runs." if option.name == "runs" else "")
+    if option.show_default and option.default is not None and not option.is_flag:
+        text += f" Default: `{option.default}`."
+    return names + (f" `{value}`" if value else ""), text
+
+
+def _values(option: click.Option) -> str:
+    if isinstance(option.type, click.Choice):
+        return "|".join(map(str, option.type.choices))
+    if isinstance(option.type, click.Path):
+        return "PATH"
+    if isinstance(option.type, click.types.IntParamType):
+        return "N"
+    return "DURATION" if re.fullmatch(r"\d+m?s", str(option.default)) else str(option.name).strip("_").upper()
+
+
+def faults_page() -> str:
+    """Every fault with its parameters, its proof and its undo."""
+    lines = [
+        "A fault is named in the `faults` of a [drill](drill.md). Its undo is on disk before it is applied, and it",
+        "counts only once its effect was witnessed by something other than what applied it.",
+        "",
+        "Targets: a `service` (`gateway`, `matching-engine`, `order-bus`) or an `instance` as `muster sandbox status`",
+        'lists them; a `link` by its name (`"gateway-0>engine-1"`: who dials, whom) or its group (`gateway-engine`,',
+        "`engine-bus`, `bus-bus`). A target that matches nothing is refused. `muster plan` shows what would be hit.",
+        "",
+    ]
+    for name, info in sorted(registry.faults.items()):
+        lines += [f"## {name}", "", info.summary, "", "```yaml", "faults:", f"  {SAMPLES[name]}", "```", ""]
+        lines += _table(("parameter", "value", "default", "meaning"), _params(info.model))
+        lines += [f"In effect when {classes[name].proof}. Undo: {classes[name].undo_text}.", ""]
+    return _page("Faults", lines[:-1])
+
+
+def _params(model: Any) -> Iterator[tuple[str, ...]]:  # noqa: ANN401 - a pydantic class
+    schema = model.model_json_schema(by_alias=True)
+    for name, prop in schema["properties"].items():
+        default = prop.get("default")
+        shown = "required" if name in schema.get("required", ()) else "–" if default is None else f"`{_plain(default)}`"
+        yield f"`{name}`", _value(prop), shown, prop.get("description", "")
+
+
+def _plain(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _value(prop: dict[str, Any]) -> str:
+    """The values a parameter takes, in words, from its JSON Schema."""
+    if "anyOf" in prop:
+        return next(_value(one) for one in prop["anyOf"] if one.get("type") != "null")
+    if "enum" in prop:
+        return " ".join(f"`{value}`" for value in prop["enum"])
+    if "pattern" in prop and prop["pattern"].endswith("(ms|s|m|h|d)$"):
+        return "duration"
+    low = prop.get("minimum", prop.get("exclusiveMinimum", -1) + 1)
+    if prop["type"] == "integer" and "maximum" in prop:
+        return f"{low} to {prop['maximum']:,}"
+    return {"string": "name", "boolean": "`true` `false`"}.get(str(prop["type"]), str(prop["type"]))
+
+
+def probes_page() -> str:
+    """Every probe, SLO and checker."""
+    lines = [
+        "A probe asks one question on a fixed beat. No answer within its timeout is a reading without a value and with",
+        "the reason: never zero. Readings go to `samples.parquet`.",
+        "",
+    ]
+    made = {name: factories[name](Scene()) for name in sorted(registry.probes)}
+    rows = []
+    for name, one in made.items():
+        rows.append((f"`{name}`", one.unit, f"{one.tick_s:g} s", f"{one.timeout_s:g} s", registry.probes[name].summary))
+        one.close()
+    lines += _table(("probe", "unit", "beat", "timeout", "what it asks"), rows)
+    for name, one in made.items():
+        lines += [f"`{name}`: {_sentence(type(one))}", ""]
+    lines += ["## SLOs", "", "Objectives and guards name these (OpenSLO v1, in `probes/slos/`):", ""]
+    slos = (
+        (f"`{one.name}`", one.title, one.flow, f"{one.target:.1%}", f"{one.days} d") for one in slo.known().values()
+    )
+    lines += _table(("SLO", "title", "flow", "target", "window"), slos)
+    lines += ["## Checkers", "", "Pure functions of the witness and the audit, after the run:", ""]
+    checks = ((f"`{name}`", _sentence(inspect.getmodule(check))) for name, check in CHECKERS.items())
+    lines += _table(("checker", "what it looks for"), checks)
+    return _page("Probes and checkers", lines[:-1])
+
+
+def _sentence(thing: object) -> str:
+    """The docstring's first paragraph in one line."""
+    return " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
+
+
+def events_page() -> str:
+    """Every kind of event with what its data holds."""
+    lines = [
+        "`events.ndjson` of a run: one JSON object a line, written before anybody sees it. The supervisor is the only",
+        "writer; screen, verdict and report are readers of this stream.",
+        "",
+        "```json",
+        '{"seq": 12, "t_ns": 8729277694136, "wall": "2026-11-21T11:28:15.190909Z", "kind": "fault.in_effect",',
+        ' "data": {"fault_id": "engine-dies", "…": "…"}, "prev": "11d9af5c…", "hash": "9622c46d…"}',
+        "```",
+        "",
+        "`t_ns` is CLOCK_MONOTONIC of the driving host, the only clock that is measured with; `wall` is for people.",
+        "`hash` is the SHA-256 of the object without it, keys sorted; `prev` is the hash of the line before (64 zeros",
+        "in the first): a line that was changed, added or removed breaks the chain, and the reader says at which line.",
+        "",
+    ]
+    held = dict(re.findall(r'^    [A-Z_]+ = "([a-z_.]+)"  # (.+)$', inspect.getsource(events.Kind), re.M))
+    rows = ((f"`{kind}`", KINDS[kind], held[kind]) for kind in events.Kind)
+    lines += _table(("kind", "when", "data"), rows)
+    return _page("Events", lines[:-1])
+
+
+def exit_page() -> str:
+    """Every exit code, refusal and error."""
+    lines = ["Scripts may rely on these.", ""]
+    rows = ((f"`{int(code)}`", *CODES[code]) for code in ExitCode)
+    lines += _table(("exit", "meaning", "what to do"), rows)
+    left = list(ExitCode)
+    order: list[ExitCode] = []
+    while left:
+        order.append(errors.worst(left))
+        left.remove(order[-1])
+    lines += ["When several apply, the first of these wins: " + " > ".join(str(int(code)) for code in order) + ".", ""]
+    lines += ["## Refusals", "", "Exit 5, one line `refused: CODE: why`, and nothing was touched:", ""]
+    lines += _table(("code", "why"), ((f"`{code}`", REFUSALS[code]) for code in refusals()))
+    lines += ["## Errors", "", "For callers in Python (`drills.errors`):", ""]
+    found = ((f"`{one.__name__}`", f"{int(one.exit_code)}", _sentence(one)) for one in _errors(MusterError))
+    lines += _table(("error", "exit", "what it is"), found)
+    lines += [
+        "## The sandbox's own",
+        "",
+        "`muster sandbox …` and `muster doctor` end with 0, with 2 for bad use, 3 where no sandbox is up, 5 where",
+        "nothing was started (already up, a port in use, a part missing), 70 where a component failed, 130 on Ctrl-C.",
+        "",
+    ]
+    return _page("Exit codes", lines[:-1])
+
+
+def refusals() -> list[str]:
+    """The codes of every `Refused(...)` in the source, sorted."""
+    calls = (
+        node
+        for folder in SOURCES
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Refused"
+    )
+    return sorted({str(call.args[0].value) for call in calls if call.args and isinstance(call.args[0], ast.Constant)})
+
+
+def _errors(of: type[MusterError]) -> Iterator[type[MusterError]]:
+    for one in of.__subclasses__():
+        if one.__module__ == errors.__name__:
+            yield one
+            yield from _errors(one)
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "cli.md": cli_page,
+    "faults.md": faults_page,
+    "probes.md": probes_page,
+    "events.md": events_page,
+    "exit-codes.md": exit_page,
+}
+"""File in docs/reference to what writes it."""
+
+
+def render(name: str) -> str:
+    """The text of one page."""
+    load_names()
+    return PAGES[name]()
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        (FOLDER / page).write_text(render(page), encoding="utf-8")
