@@ -22,6 +22,9 @@ from drills.events import Kind
 from drills.evidence import RunDir
 from drills.model import GUARDS, OBJECTIVES, Drill, Load, RpoLimits
 from drills.model_phases import PHASE_KINDS, Phase
+from sandbox.exchange.codes import RetCode
+from sandbox.exchange.plants import KNOWN
+from sandbox.node.source import BUNDLED, StaticPods
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -89,6 +92,11 @@ def test_every_key_of_a_drill_is_explained() -> None:
     assert {key for key in keys if f"`{key}`" not in page} == set()
 
 
+def test_the_readme_tells_every_exit_code() -> None:
+    page = text_of(ROOT / "README.md")
+    assert {code for code in ExitCode if f"| {int(code)} |" not in page} == set()
+
+
 def test_every_file_of_a_run_is_explained() -> None:
     page, run = reference("files.md"), RunDir(Path("run"))
     shown = {name: getattr(run, name) for name in dir(RunDir) if isinstance(getattr(RunDir, name), property)}
@@ -96,6 +104,15 @@ def test_every_file_of_a_run_is_explained() -> None:
     assert len(paths) > 10
     assert {path for path in paths if f"`{path}" not in page} == set()
     assert {field.name for field in dataclasses.fields(RunDir)} == {"path"}
+
+
+def test_the_sandbox_is_explained() -> None:
+    page = reference("sandbox.md")
+    pods = StaticPods(BUNDLED).pods()
+    names = {pod.name for pod in pods} | {f"`{pod.service}`" for pod in pods}
+    names |= {f"`{dial.group}`" for pod in pods for dial in pod.dials}
+    names |= {f"| {int(code)} |" for code in RetCode} | {f"| {plant} |" for plant in KNOWN}
+    assert {name for name in names if name not in page} == set()
 
 
 def test_every_cause_of_an_inconclusive_verdict_is_explained() -> None:
