@@ -1,9 +1,8 @@
-"""Events and verdicts in words, one line each; shared by every screen."""
+"""Events in words, one line each; shared by every screen."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from drills.events import Event, Kind
@@ -133,36 +132,3 @@ _WORDS: dict[Kind, Callable[[Data], Shown | None]] = {
     Kind.CLEANUP: _cleanup,
     Kind.NOTE: _note,
 }
-
-
-def verdict_lines(verdict: Data) -> Iterator[str]:
-    """The verdict block out of verdict.json: sentences, objectives, outcomes, weaknesses."""
-    word = str(verdict["verdict"]).upper()
-    indent = " " * (len(word) + 2)
-    head = f"{word}  "
-    for sentence in verdict["sentences"]:
-        for part in textwrap.wrap(sentence, WIDTH - len(indent), break_on_hyphens=False):
-            yield head + part
-            head = indent
-    yield ""
-    yield from _objective_lines(verdict["objectives"])
-    lag, valid = verdict["load"]["lag_p99_ms"], verdict["load"]["valid"]
-    load = "load valid" if valid else "load not valid" if valid is False else "no load"
-    shown = [f"{'clean-up' if name == 'cleanup' else name} {value}" for name, value in verdict["outcomes"].items()]
-    yield "  " + " · ".join([*shown, load + (f" (lag p99 {lag:.1f} ms)" if lag is not None else "")])
-    yield from _finding_lines(verdict["findings"])
-
-
-def _objective_lines(objectives: Sequence[Data]) -> Iterator[str]:
-    rows = [(str(one["name"]), str(one["shown"]), str(one["limit_shown"])) for one in objectives]
-    widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
-    for row, one in zip(rows, objectives, strict=True):
-        cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)]
-        yield f"  {'    '.join(cells)}    {one['result']}"
-
-
-def _finding_lines(findings: Sequence[Data]) -> Iterator[str]:
-    for index, one in enumerate(findings):
-        head = f"  weaknesses {len(findings)}: " if index == 0 else " " * 16
-        owner = f", owner {one['owner']}" if one.get("owner") else ""
-        yield f"{head}{one['class']} in {one['component']} ({one['severity']}{owner})"

@@ -213,7 +213,7 @@ def _wrap(text: str, first: str, later: str) -> list[str]:
 def _objective_lines(verdict: Verdict) -> list[str]:
     rows = [(o.name, o.shown, o.limit_shown, o.result) for o in verdict.objectives]
     widths = [max((len(row[n]) for row in rows), default=0) for n in range(3)]
-    return ["  " + "   ".join((*(row[n].ljust(widths[n]) for n in range(3)), row[3])) for row in rows]
+    return ["  " + "    ".join((*(row[n].ljust(widths[n]) for n in range(3)), row[3])) for row in rows]
 
 
 def _outcome_lines(verdict: Verdict) -> list[str]:

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 )
 @click.option("--trace", metavar="FILE", help="Replay this trace instead of the drill's: a file or a bundled name.")
 @click.option("--plant", metavar="W01,W04", help="Build the sandbox of this run with these weaknesses.")
-@click.option("--runs", type=click.Path(file_okay=False, path_type=Path), default=Path("runs"), show_default=True)
+@click.option(
+    "--runs",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder that the run is kept in.",
+)
 @click.option("--repeat", type=click.IntRange(1, 1000), default=1, show_default=True, help="Run it so often.")
 @click.option("--amplify", type=click.IntRange(1, 20), help="Times whole sessions, instead of the drill's.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Verdict as text or JSON.")
@@ -52,14 +58,14 @@ class Out:
         """The verdict block, or verdict.json as it is."""
         import orjson
 
-        from chaoslib_ext.screen_text import verdict_lines
+        from drills.sentences import block
+        from drills.verdict import Verdict
 
         if self._json:
             click.echo(orjson.dumps(verdict, option=orjson.OPT_INDENT_2).decode())
             return
         click.echo()
-        for line in verdict_lines(verdict):
-            click.echo(line)
+        click.echo(block(Verdict.model_validate(verdict)))
 
     def report(self, path: Path) -> None:
         """Where the report is, as short as it can be said from here."""

@@ -55,6 +55,9 @@ def _chosen(run: str | None) -> list[Marker]:
     if ledger.read(Path(run) / "ledger.ndjson").open():
         # its marker is gone, its ledger is not: the ledger decides
         return [Marker(Path(run).name, str(Path(run).absolute()), "", (), (0, 0.0))]
+    others = [one.run_id for one in scope.markers()]
+    if others:  # a misspelt id must not read as "all is well"
+        raise UsageError(f"{run}: no open run of that name; open: {', '.join(others)}")
     click.echo(f"{run}: nothing is open", err=True)
     return []
 

@@ -11,7 +11,7 @@ from reports.data import ReportData
 def context(data: ReportData) -> dict[str, Any]:
     """Pairs of name and value."""
     plan, verdict = data.plan, data.verdict
-    load, trace = verdict.load, plan.trace
+    trace = plan.trace
     facts = [
         ("Run", verdict.run.id),
         ("Drill" if plan.kind == "drill" else "Experiment", f"{plan.name}, {plan.definition_path}"),
@@ -31,14 +31,7 @@ def context(data: ReportData) -> dict[str, Any]:
     facts.append(
         ("Replay", f"speed ×{plan.load.speed:g}, amplified ×{plan.load.amplify}, in an outage: {plan.load.outage}")
     )
-    if load.scheduled is not None:
-        rate = f", {load.rate:,.0f} / s" if load.rate is not None else ""
-        offered = percent_text((load.offered or 0) / load.scheduled) if load.scheduled else "–"
-        text = f"{load.scheduled:,} scheduled{rate}; {load.offered or 0:,} sent ({offered})"
-        facts.append(("Load", f"{text}; {load.answered or 0:,} answered"))
-    lag = f"lag p99 {load.lag_p99_ms:.1f} ms" if load.lag_p99_ms is not None else "lag not known"
-    state = "not known" if load.valid is None else "valid" if load.valid else "invalid"
-    facts.append(("Generator", f"{state}, {lag}" + (f"; {load.reason}" if load.reason else "")))
+    facts += _load(data)
     facts.append(
         (
             "Rule of recovery",
@@ -50,3 +43,15 @@ def context(data: ReportData) -> dict[str, Any]:
     facts.append(("Versions", ", ".join(f"{name} {version}" for name, version in sorted(verdict.versions.items()))))
     facts.append(("Recompute", f"muster judge {data.run.path}"))
     return {"facts": facts, "absent": sorted(verdict.absent.items())}
+
+
+def _load(data: ReportData) -> list[tuple[str, str]]:
+    load, facts = data.verdict.load, []
+    if load.scheduled is not None:
+        rate = f", {load.rate:,.0f} / s" if load.rate is not None else ""
+        offered = percent_text((load.offered or 0) / load.scheduled) if load.scheduled else "–"
+        text = f"{load.scheduled:,} scheduled{rate}; {load.offered or 0:,} sent ({offered})"
+        facts.append(("Load", f"{text}; {load.answered or 0:,} answered"))
+    lag = f"lag p99 {load.lag_p99_ms:.1f} ms" if load.lag_p99_ms is not None else "lag not known"
+    state = "not known" if load.valid is None else "valid" if load.valid else "invalid"
+    return [*facts, ("Generator", f"{state}, {lag}" + (f"; {load.reason}" if load.reason else ""))]

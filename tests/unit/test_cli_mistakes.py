@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from chaoslib_ext import scope
 from chaoslib_ext.cli.main import run
+from chaoslib_ext.guardian.marker import Marker
 from chaoslib_ext.supervisor import run as supervisor
 from drills.errors import ExitCode
 from loadgen import trace as traces
@@ -132,3 +134,14 @@ def test_a_command_that_cannot_be_meant(capsys: pytest.CaptureFixture[str], word
 def test_a_command_that_is_none_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["rnu"]) == ExitCode.BAD_USE
     assert capsys.readouterr().err == "muster: No such command 'rnu'; did you mean run?; see muster --help\n"
+
+
+def test_undo_of_a_misspelt_run_is_no_success_while_another_is_open(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    open_run = Marker("20261121T081502Z-7k2m", "/nowhere", "", (), (0, 0.0))
+    monkeypatch.setattr(scope, "markers", lambda: [open_run])
+    assert run(["undo", "20261121T081502Z-7k2n"]) == ExitCode.BAD_USE
+    assert "open: 20261121T081502Z-7k2m" in capsys.readouterr().err
+    monkeypatch.setattr(scope, "markers", list)
+    assert run(["undo", "20261121T081502Z-7k2n"]) == ExitCode.PROVEN

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from chaoslib_ext.screen import PlainScreen, clock
-from chaoslib_ext.screen_text import verdict_lines
 from drills.clock import NS, FakeClock
 from drills.events import EventLog, Kind
 
@@ -58,28 +57,3 @@ def test_one_line_an_event(tmp_path: Path) -> None:
 
 def test_clock() -> None:
     assert [clock(ns) for ns in (0, 999_999_999, 61 * NS, -5)] == ["00:00.0", "00:00.9", "01:01.0", "00:00.0"]
-
-
-def test_verdict_block() -> None:
-    verdict = {
-        "verdict": "failed",
-        "sentences": ["Trading was back 2.14 s after the primary engine died.", "Of 31,544 orders 12 were lost."],
-        "objectives": [
-            {"name": "rto-place", "shown": "2.14 s ± 0.02", "limit_shown": "≤ 10 s", "result": "passed"},
-            {"name": "no-loss", "shown": "12 lost", "limit_shown": "0", "result": "failed", "reason": "12 were lost"},
-        ],
-        "outcomes": {"system": "failed", "injection": "passed", "cleanup": "passed"},
-        "load": {"lag_p99_ms": 1.14, "valid": True},
-        "findings": [
-            {"class": "ack-before-replicate", "component": "matching-engine", "severity": "critical", "owner": "core"}
-        ],
-    }
-    assert list(verdict_lines(verdict)) == [
-        "FAILED  Trading was back 2.14 s after the primary engine died.",
-        "        Of 31,544 orders 12 were lost.",
-        "",
-        "  rto-place    2.14 s ± 0.02    ≤ 10 s    passed",
-        "  no-loss      12 lost          0         failed",
-        "  system failed · injection passed · clean-up passed · load valid (lag p99 1.1 ms)",
-        "  weaknesses 1: ack-before-replicate in matching-engine (critical, owner core)",
-    ]
