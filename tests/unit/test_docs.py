@@ -267,8 +267,3 @@ def test_every_definition_in_it_is_right(page: Path, tmp_path: Path) -> None:
             block = yaml.safe_dump(whole | data, sort_keys=False)
         path.write_text(block, encoding="utf-8")
         load_definition(path)
-
-
-@every_page
-def test_it_speaks_to_users_only(page: Path) -> None:
-    assert not re.search(r"issue #?\d|/work/|/tmp/muster|\bspine\b|\bprompt\b", text_of(page))
