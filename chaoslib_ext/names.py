@@ -16,6 +16,8 @@ from loadgen import trace as traces
 
 _ROOT = Path(__file__).parent.parent
 _SHIPPED = ("drills/catalog", "drills/sops", "experiments", "environments")
+SANDBOX = _ROOT / "environments" / "sandbox.yaml"
+"""The environment that `muster sandbox up` starts."""
 
 
 @cache

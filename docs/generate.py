@@ -43,9 +43,12 @@ CODES = {
 """What each exit code means, and what to do."""
 
 REFUSALS = {
+    "blast-radius": "the drill touches more zones than the policy of the environment allows",
     "environment": "the environment is not one that may be drilled yet",
     "needs-people": "a phase of the drill asks people or follows an SOP; not yet run",
+    "not-allowed": "the policy of the environment does not allow a fault of the drill",
     "open-orphan": "a dead run left something open on the same sandbox: `muster undo RUN` first",
+    "policy": "the environment has a rule that cannot be enforced yet",
     "sandbox": "the sandbox could not be started: a port in use, a part missing",
     "sandbox-not-up": "the command looks at a running sandbox: `muster sandbox up` first",
     "sandbox-up": "`--plant` needs a sandbox of its own: `muster sandbox down` first",

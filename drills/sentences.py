@@ -64,7 +64,9 @@ def make_sentences(
     timing, counting = _timing(facts, rto), _counting(facts, rpo)
     blocking = [gate for gate in gates if gate.cause.result == "inconclusive"]
     if word == "aborted":
-        return (_aborted(facts), *([timing, counting] if facts.window else []))
+        # that trading was not back yet says nothing of a run that was cut short
+        back = [timing] if rto.value_s is not None else []
+        return (_aborted(facts), *([*back, counting] if facts.window else []))
     if word == "inconclusive" and blocking:
         timing = _timing(facts, rto, with_limits=False)
         return _unproven(blocking[0], timing, counting)
@@ -193,7 +195,7 @@ def block(verdict: Verdict, report: Path | str | None = None) -> str:
     lines += ["", *_objective_lines(verdict), *_outcome_lines(verdict)]
     told = " ".join(verdict.sentences).lower()
     for cause in verdict.causes:
-        if cause.text.lower() not in told:
+        if cause.code != "aborted" and cause.text.lower() not in told:  # the first sentence says who stopped it
             lines += textwrap.wrap(
                 f"{cause.result}: {cause.line()}", WIDTH, initial_indent="  ", subsequent_indent="    "
             )

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaoslib_ext.names import find, load_definition
+from chaoslib_ext.names import SANDBOX, find, load_definition
+from chaoslib_ext.policy import enforce
 from chaoslib_ext.resolve import plan_of, planned_trace
 from chaoslib_ext.screen import Screen
 from chaoslib_ext.supervisor.finish import Finish, Show
@@ -33,6 +34,7 @@ class Wanted:
     definition: Drill | Experiment
     path: Path
     load: Load
+    environment: Environment
 
 
 def wanted(options: Options) -> Wanted:
@@ -43,14 +45,13 @@ def wanted(options: Options) -> Wanted:
         raise UsageError(f"{path}: a {type(definition).__name__.lower()} cannot be run; name a drill or an experiment")
     if isinstance(definition, Drill):
         _walkable(definition, path)
-    if options.environment is not None:
-        _embedded(options.environment)
+    environment = _embedded(options.environment or "sandbox")
     changes: dict[str, object] = {"trace": options.trace} if options.trace else {}
     if options.amplify is not None:
         changes["amplify"] = options.amplify
     load = definition.load.model_copy(update=changes)
     planned_trace(load)
-    return Wanted(definition, path, load)
+    return Wanted(definition, path, load, environment)
 
 
 def _walkable(drill: Drill, path: Path) -> None:
@@ -63,17 +64,16 @@ def _walkable(drill: Drill, path: Path) -> None:
             raise Refused("needs-people", f"{path}: phases[{number}].abort: hold needs a person to decide; not yet run")
 
 
-def _embedded(reference: str) -> None:
-    if reference == "sandbox":
-        return
-    if not Path(reference).suffix and not Path(reference).exists():
+def _embedded(reference: str) -> Environment:
+    if reference != "sandbox" and not Path(reference).suffix and not Path(reference).exists():
         raise UsageError(f'no environment "{reference}"; write sandbox, or the path of a file such as staging.yaml')
-    environment = load_definition(Path(reference))
+    environment = load_definition(SANDBOX if reference == "sandbox" else Path(reference))
     if not isinstance(environment, Environment):
         raise UsageError(f"{reference}: is a {type(environment).__name__.lower()}, not an environment")
     if environment.kind != "embedded":
         said = f"{reference} is a {environment.kind} environment; only the sandbox can be drilled yet"
         raise Refused("environment", f"{said}; nothing was touched")
+    return environment
 
 
 def _make(runs: Path) -> None:
@@ -123,6 +123,7 @@ def _once(
 ) -> ExitCode:
     run_id = new_run_id()
     plan = plan_of(want.definition, want.path, sandbox.world, run_id=run_id, load=want.load)
+    enforce(plan, want.environment)
     folder = Path(os.path.abspath(options.runs)) / plan.name / run_id
     session = new_session(plan, folder, sandbox, screen, signals, began_ns)
     try:

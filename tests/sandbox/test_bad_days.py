@@ -86,7 +86,7 @@ def test_ctrl_c_undoes_and_still_writes_the_evidence(place: Place) -> None:
         run.wait_for(lambda: in_effect(run))
         run.process.send_signal(signal.SIGINT)
         folder = ends(run, 130)
-        said_once(place, "abort", "by Ctrl-C: a person asked")
+        said_once(place, " abort ", "by Ctrl-C: a person asked")
         assert left_behind(place, folder) + unreadable(folder, ended=True) == []
         assert kinds(folder)[-1] is Kind.RUN_ENDED
 
@@ -107,7 +107,7 @@ def test_sigterm_while_the_load_starts(place: Place) -> None:
         run.wait_for(lambda: run.pid("load"))
         run.process.send_signal(signal.SIGTERM)
         folder = ends(run, 4)
-        said_once(place, "abort", "SIGTERM")
+        said_once(place, " abort ", "SIGTERM")
         assert left_behind(place, folder) + unreadable(folder, ended=True) == []
         assert Kind.FAULT_INTENT not in kinds(folder)
 
@@ -122,7 +122,7 @@ def test_the_order_bus_dies(place: Place) -> None:
         finally:
             for name in NATS:
                 order(place, name, "release")
-        said_once(place, "abort", "by guard sandbox: nats-", "is held: not by a fault of this run")
+        said_once(place, " abort ", "by guard sandbox: nats-", "is held: not by a fault of this run")
         assert left_behind(place, folder) + unreadable(folder, ended=True) == []
 
 
@@ -131,7 +131,7 @@ def test_toxiproxy_dies_and_comes_back_without_its_toxics(place: Place) -> None:
         run.wait_for(lambda: in_effect(run))
         order(place, "toxiproxy", "kill", signal="KILL", hold=False)
         folder = ends(run, 4)
-        said_once(place, "abort", "by guard sandbox: toxiproxy was started anew")
+        said_once(place, " abort ", "by guard sandbox: toxiproxy was started anew")
         assert left_behind(place, folder) + unreadable(folder, ended=True) == []
 
 
@@ -140,7 +140,7 @@ def test_the_disk_of_the_run_directory_is_full(place: Place) -> None:
         run.wait_for(lambda: in_effect(run))
         fill(seen / "filler")
         folder = ends(run, 70)
-        said_once(place, "abort", f"{place.home / 'runs'}", "no space left on device")
+        said_once(place, " abort ", f"{place.home / 'runs'}", "no space left on device")
         (seen / "filler").unlink()
         assert left_behind(place, folder) + unreadable(folder, ended=False) == []
         assert Kind.FAULT_IN_EFFECT in kinds(folder), "what was written before is still there"
@@ -183,7 +183,7 @@ def test_the_node_agent_dies(tmp_path: Path) -> None:
         (record,) = (place.home / "sandbox").glob("*/agent.json")
         os.kill(orjson.loads(record.read_bytes())["pid"], signal.SIGKILL)
         folder = ends(run, 4)
-        said_once(place, "abort", "by guard sandbox: node agent: ", "does not answer")
+        said_once(place, " abort ", "by guard sandbox: node agent: ", "does not answer")
         assert unreadable(folder, ended=True) == []
         assert place.muster("undo", "--all").returncode == 0
         assert place.muster("sandbox", "down").returncode == 0
