@@ -43,6 +43,7 @@ if [ ! -x .venv/bin/python ] || [ "$(cat .venv/.muster-stamp 2>/dev/null)" != "$
   uv=$(command -v uv 2>/dev/null) || uv=.venv/bin/uv
   if [ ! -x "$uv" ]; then
     say "setup: installing uv into .venv"
+    .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip >/dev/null  # made by uv, it has none
     .venv/bin/python -m pip install --quiet --disable-pip-version-check uv
   fi
   say "setup: installing the locked dependencies"
