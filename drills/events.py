@@ -22,31 +22,31 @@ from drills.errors import DefinitionError
 class Kind(StrEnum):
     """What may happen in a run. `data` of each is named behind it."""
 
-    RUN_STARTED = "run.started"  # run_id, drill, title, plan_hash, environment
+    RUN_STARTED = "run.started"  # run_id, drill, title, plan_hash, environment, began_ns (the command began)
     CHECK = "check"  # text
     SANDBOX = "sandbox"  # text, instances, versions, seconds
     GUARD_SELF_TEST = "guard.self_test"  # stopped_ms
-    LOAD_STARTED = "load.started"  # start_ns, rate, trace
+    LOAD_STARTED = "load.started"  # start_ns, rate, trace, text
     PHASE_STARTED = "phase.started"  # phase, index
     PHASE_ENDED = "phase.ended"  # phase, index, result (ok|missed|failed|skipped), text
-    BASELINE = "baseline"  # steady (bool), rate, good, p99_ms, reason
-    FAULT_INTENT = "fault.intent"  # fault_id, fault, targets, undo
+    BASELINE = "baseline"  # steady (bool), rate, offered, good, p99_ms, reason
+    FAULT_INTENT = "fault.intent"  # fault_id, fault, targets, undo, describe
     FAULT_APPLIED = "fault.applied"  # fault_id, issued_ns (T0-)
-    FAULT_IN_EFFECT = "fault.in_effect"  # fault_id, issued_ns, effect_ns (T0+), witnesses[]
+    FAULT_IN_EFFECT = "fault.in_effect"  # fault_id, issued_ns, effect_ns (T0+), witnesses[], describe
     FAULT_NOT_WITNESSED = "fault.not_witnessed"  # fault_id, reason
     FAULT_UNDOING = "fault.undoing"  # fault_id, by
     FAULT_VERIFIED = "fault.verified"  # fault_id, by, undone_ns
     FAULT_ORPHANED = "fault.orphaned"  # fault_id, by_hand
     DETECTED = "detected"  # phase, probe, target, t_ns, text
-    LEADER = "leader"  # instance, epoch, t_ns
+    LEADER = "leader"  # instance, epoch, t_ns, first (it led before any fault)
     STEP = "step"  # sop, step, state, seconds, text
     GUARD_TRIPPED = "guard.tripped"  # guard, reason
-    ABORT = "abort"  # by, reason
+    ABORT = "abort"  # by, guard (bool: by is one), reason
     LOAD_ENDED = "load.ended"  # offered, answered, lag_p99_ms, valid, reason
     AUDIT = "audit"  # operations, commands, clients, complete, reason, text
     CLEANUP = "cleanup"  # clean (bool), left[], intended[]
     VERDICT = "verdict"  # verdict, sentence, exit_code
-    NOTE = "note"  # text
+    NOTE = "note"  # text, phase
     RUN_ENDED = "run.ended"  # verdict, exit_code, report
 
 
