@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -121,3 +122,15 @@ def until[T](ask: Callable[[], T], timeout_s: float = 10.0) -> T:
         assert time.monotonic() < deadline, f"still {answer!r} after {timeout_s} s"
         time.sleep(0.02)
     return answer
+
+
+@contextmanager
+def exchange(home: Path) -> Iterator[TestBox]:
+    """The whole sandbox as it is shipped; nothing of it is left afterwards."""
+    made = TestBox(home)
+    made.up(bundled=True)
+    try:
+        yield made
+    finally:
+        assert made.run("down").returncode == 0
+        assert made.processes() == []

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,7 +94,7 @@ def test_ctrl_c_twice_skips_the_evidence_but_not_the_undo(place: Place) -> None:
     with running(place) as run:
         run.wait_for(lambda: in_effect(run))
         run.process.send_signal(signal.SIGINT)
-        time.sleep(0.2)
+        run.wait_for(lambda: " abort " in place.said())  # two at once may arrive as one
         run.process.send_signal(signal.SIGINT)
         folder = ends(run, 130)
         said_once(place, "stopped at once")

@@ -9,20 +9,15 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
-from tests.sandbox.box import TestBox, until
+from tests.sandbox.box import TestBox, exchange, until
 
 pytestmark = pytest.mark.sandbox
 
 
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestBox]:
-    made = TestBox(tmp_path_factory.mktemp("box"))
-    made.up(bundled=True)
-    try:
+    with exchange(tmp_path_factory.mktemp("box")) as made:
         yield made
-    finally:
-        assert made.run("down").returncode == 0
-        assert made.processes() == []
 
 
 @pytest.fixture(scope="module")

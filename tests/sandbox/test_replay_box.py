@@ -16,19 +16,15 @@ from chaoslib_ext.cli.main import run as muster
 from drills.evidence import RunDir
 from loadgen import launch, trace, venues, witness
 from loadgen.config import LoadConfig
-from tests.sandbox.box import TestBox, until
+from tests.sandbox.box import TestBox, exchange, until
 
 pytestmark = pytest.mark.sandbox
 
 
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestBox]:
-    made = TestBox(tmp_path_factory.mktemp("box"))
-    made.up(bundled=True)
-    try:
+    with exchange(tmp_path_factory.mktemp("box")) as made:
         yield made
-    finally:
-        assert made.run("down").returncode == 0
 
 
 def played(box: TestBox, folder: Path, venue: dict[str, Any]) -> RunDir:
