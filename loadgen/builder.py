@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from loadgen.trace import SCHEMA, Symbol, Trace
+from loadgen.trace import OF_ORDERS, Symbol, Trace, of
 
 UNIT = Decimal("0.00000001")
 """Prices and quantities are collected as whole numbers of this, the finest step of any venue we know."""
@@ -43,6 +43,8 @@ class Row:
     client_id: str | None = None
     parent: str | None = None
     rec_status: str | None = None
+    rec_latency_us: int | None = None
+    payload: bytes | None = None
 
 
 def build(name: str, rows: list[Row], provenance: Mapping[str, Any]) -> Trace:
@@ -64,25 +66,35 @@ def build(name: str, rows: list[Row], provenance: Mapping[str, Any]) -> Trace:
             "price_ticks": [row.price8 and row.price8 // ticks[row.symbol] for row in rows],
             "qty_lots": [row.qty8 and row.qty8 // lots[row.symbol] for row in rows],
             **{key: [getattr(row, key) for row in rows] for key in _COPIED},
-            **{key: pa.nulls(len(rows)) for key in ("dep", "rec_latency_us", "payload")},
+            "dep": pa.nulls(len(rows)),
         }
     )
-    return Trace(
-        name=name,
-        table=table.select(SCHEMA.names).cast(SCHEMA),
-        grid={
-            symbol: Symbol(_decimal(ticks.get(symbol, 1)), _decimal(lots.get(symbol, 1))) for symbol in _symbols(rows)
-        },
-        provenance=provenance,
-        duration_ns=span + (max(1, span // (len(rows) - 1)) if span else 1_000_000_000),
-    )
+    grid = {symbol: on_grid(ticks.get(symbol, 1), lots.get(symbol, 1)) for symbol in sorted(_traded(rows))}
+    return of(name, table, grid, provenance, duration_of(span, len(rows)))
 
 
-_COPIED = ("account", "op", "symbol", "side", "type", "tif", "client_id", "parent", "rec_status")
+def duration_of(span_ns: int, rows: int) -> int:
+    """How long one repetition of a trace takes: its span and one mean gap; a second where all rows have one time."""
+    return span_ns + (max(1, span_ns // (rows - 1)) if span_ns else 1_000_000_000)
 
 
-def _symbols(rows: list[Row]) -> list[str]:
-    return sorted({row.symbol for row in rows})
+_COPIED = (
+    "account",
+    "op",
+    "symbol",
+    "side",
+    "type",
+    "tif",
+    "client_id",
+    "parent",
+    "rec_status",
+    "rec_latency_us",
+    "payload",
+)
+
+
+def _traded(rows: list[Row]) -> set[str]:
+    return {row.symbol for row in rows if row.op in OF_ORDERS or row.price8 is not None or row.qty8 is not None}
 
 
 def _divisors(rows: list[Row], field: str) -> dict[str, int]:
@@ -92,6 +104,11 @@ def _divisors(rows: list[Row], field: str) -> dict[str, int]:
         if value is not None:
             found[row.symbol] = gcd(found.get(row.symbol, 0), value)
     return found
+
+
+def on_grid(tick8: int, lot8: int) -> Symbol:
+    """The grid of a symbol whose tick and lot are whole numbers of 1e-8."""
+    return Symbol(_decimal(tick8), _decimal(lot8))
 
 
 def _decimal(units: int) -> Decimal:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from drills.errors import DefinitionError
 from loadgen import schedule
 from loadgen.builder import Row, build
-from loadgen.trace import Trace
+from loadgen.trace import Symbol, Trace, of
 
 
 @st.composite
@@ -47,6 +47,7 @@ def schedules(draw: st.DrawFn) -> schedule.Schedule:
         amplify=draw(st.integers(1, 4)),
         sessions=draw(st.sampled_from([None, 1, 2])),
         seed=draw(st.integers(0, 9)),
+        jitter_ns=draw(st.sampled_from([0, 1, 30_000_000, 10**12])),
     )
 
 
@@ -64,6 +65,65 @@ def test_every_cancel_follows_an_order_of_its_own_repetition_and_clone(made: sch
             assert made.session[named] == made.session[n]
             # no other repetition or clone has this order: places are as many as their orders' names
             assert prior == named or made.parent[prior] == named
+
+
+@settings(max_examples=100, deadline=None)
+@given(traces(), st.integers(1, 4), st.integers(0, 200_000_000), st.integers(1, 5), st.integers(0, 9))
+def test_shards_are_the_whole(recorded: Trace, amplify: int, jitter_ns: int, count: int, seed: int) -> None:
+    terms = {"duration_s": 1.0, "amplify": amplify, "jitter_ns": jitter_ns, "seed": seed}
+    whole = schedule.build(recorded, **terms)  # type: ignore[arg-type]
+    found: list[tuple[int, ...]] = []
+    for number in range(count):
+        shard = schedule.build(recorded, **terms, shard=(number, count))  # type: ignore[arg-type]
+        assert (shard.sessions, shard.shard) == (whole.sessions, (number, count))
+        assert (shard.session % count == number).all()
+        found += entries(shard)
+    assert sorted(found) == sorted(entries(whole))
+
+
+def entries(made: schedule.Schedule) -> list[tuple[int, ...]]:
+    """Offset, row and session of each operation, and of the two that it hangs on."""
+    own = np.stack([made.offset_ns, made.row, made.session])
+    named = [np.where(link < 0, -1, own[:, link]) for link in (made.parent, made.prior)]
+    return [tuple(entry) for entry in np.concatenate([own, *named]).T.tolist()]
+
+
+@settings(max_examples=100, deadline=None)
+@given(traces(), st.integers(0, 200_000_000), st.integers(0, 9))
+def test_jitter_leaves_the_first_clone_alone(recorded: Trace, jitter_ns: int, seed: int) -> None:
+    first, again = (
+        [
+            entry
+            for entry in entries(schedule.build(recorded, duration_s=0.5, amplify=3, seed=seed, jitter_ns=ns))
+            if entry[2] < recorded.sessions
+        ]
+        for ns in (0, jitter_ns)
+    )
+    assert first == again
+
+
+@pytest.mark.parametrize("jitter_ns", [1, 900_000, 40_000_000, 10**12])
+def test_jitter_never_overtakes_within_a_session(jitter_ns: int) -> None:
+    made = schedule.build(trace_of(400, 1_000_000), duration_s=0.4, amplify=4, jitter_ns=jitter_ns)
+    assert (np.diff(made.offset_ns) >= 0).all()
+    for session in range(made.sessions):
+        # a clone plays the end of one repetition and the beginning of the next
+        assert (np.diff(made.row[made.session == session]) < 0).sum() <= 1
+
+
+def test_jitter_is_spread_evenly_where_there_is_room() -> None:
+    made = schedule.build(trace_of(2000), duration_s=20, amplify=2, jitter_ns=5_000_000, seed=3)
+    phase = int(np.random.default_rng(3).integers(0, made.trace.duration_ns, 1)[0])
+    clone = made.session >= 2
+    late = (made.offset_ns[clone] - made.row[clone].astype(np.int64) * 10_000_000 - phase) % made.trace.duration_ns
+    assert 0 <= late.min() < 100_000
+    assert 4_900_000 < late.max() <= 5_000_000
+    assert abs(late.mean() - 2_500_000) < 150_000
+
+
+def test_ids_have_one_width_in_every_shard() -> None:
+    assert schedule.op_id("run", schedule.op_number(0, 7)) == "run-0000000007"
+    assert schedule.op_id("run", schedule.op_number(12, 49_999_999)) == "run-1249999999"
 
 
 @settings(max_examples=150, deadline=None)
@@ -133,10 +193,56 @@ def test_the_schedule_on_disk(tmp_path: Path) -> None:
         "notional": [Decimal("150.75000000"), None, None],
         "intended_ns": [1000, 1010, 1020],
     }
-    assert table.schema.metadata == {b"run_id": b"run", b"start_ns": b"1000"}
+    assert table.schema.metadata == {b"run_id": b"run", b"start_ns": b"1000", b"shard": b"0", b"shards": b"1"}
+
+
+def test_a_shard_without_sessions_is_an_empty_file(tmp_path: Path) -> None:
+    made = schedule.build(trace_of(10), duration_s=0.1, shard=(4, 5))
+    assert (len(made), made.sessions) == (0, 2)
+    schedule.write(made, tmp_path / "s.arrow", "run", 1_000)
+    table = pa.ipc.open_file(tmp_path / "s.arrow").read_all()
+    assert table.num_rows == 0
+    assert table.schema.metadata[b"shard"] == b"4"
+
+
+def test_a_schedule_that_would_be_empty_is_refused() -> None:
+    rows = [Row(0, 0, "a", "place", "BTCUSDT", "Buy", "Limit", "GTC", 500, 300, "x")]
+    made = build("t", rows, {})
+    late = of("late", made.table.set_column(1, "t_ns", [[5_000_000]]), made.grid, {}, 10_000_000)
+    with pytest.raises(DefinitionError, match=r"late: no operation within 0\.001 s; raise duration or speed"):
+        schedule.build(late, duration_s=0.001)
+
+
+def priced(price8: int, qty8: int, tick: str, lot: str) -> Trace:
+    rows = [Row(0, 0, "a", "place", "XUSDT", "Buy", "Limit", "GTC", price8, qty8, "x")]
+    made = build("t", rows, {})
+    table = made.table.set_column(made.table.schema.get_field_index("price_ticks"), "price_ticks", [[price8]])
+    table = table.set_column(table.schema.get_field_index("qty_lots"), "qty_lots", [[qty8]])
+    return of("t", table, {"XUSDT": Symbol(Decimal(tick), Decimal(lot))}, {}, 1)
 
 
 def test_money_is_exact_beyond_64_bits() -> None:
     rows = [Row(0, 0, "a", "place", "XUSDT", "Buy", "Limit", "GTC", 9 * 10**18, 9 * 10**18 - 1, "x")]
     exact = schedule.notionals(build("t", rows, {}))[0].as_py()
     assert exact == Decimal("8099999999999999999100.00000000")
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.integers(1, 2**63 - 1) | st.integers(1, 10**6),
+    st.integers(1, 2**63 - 1) | st.integers(1, 10**6),
+    st.sampled_from(["1", "0.1", "0.00000001", "0.0025", "100", "1e-11", "3e-9"]),
+    st.sampled_from(["1", "0.001", "0.00000001", "0.5", "1000", "1e-10"]),
+)
+def test_money_is_that_of_decimals(price: int, qty: int, tick: str, lot: str) -> None:
+    with localcontext(prec=120):
+        exact = (price * Decimal(tick)) * (qty * Decimal(lot))
+        rounded = exact.quantize(Decimal("0.00000001"), ROUND_HALF_EVEN)
+    made = priced(price, qty, tick, lot)
+    if rounded >= Decimal(10) ** 30:
+        with pytest.raises(DefinitionError, match="beyond 38 digits"):
+            schedule.notionals(made)
+    else:
+        found = schedule.notionals(made)
+        found.validate(full=True)
+        assert found.to_pylist() == [rounded]

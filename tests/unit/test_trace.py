@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -129,7 +128,7 @@ def test_parquet_of_something_else_is_no_trace(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 99}, "has trace format 99, this version reads 1; update muster"),
+        ({"format": 99}, "has trace format 99, this version reads up to 2; update muster"),
         ({"grid": []}, "has damaged trace metadata"),
         ({"grid": {"BTCUSDT": {}}}, "has damaged trace metadata"),
         ({"duration_ns": 0}, "has damaged trace metadata"),
@@ -145,13 +144,17 @@ def test_foreign_metadata(tmp_path: Path, change: dict[str, object], message: st
 
 
 def altered(**columns: list[object]) -> trace.Trace:
-    made, table = small(), small().table
+    table = small().table
+    if not columns.keys() & {"parent_row", "prior_row"}:
+        table = table.drop_columns(["parent_row", "prior_row"])
     for name, values in columns.items():
-        at = table.schema.get_field_index(name)
-        table = table.set_column(
-            at, trace.SCHEMA.field(name).with_nullable(True), pa.array(values, trace.SCHEMA.field(name).type)
-        )
-    return replace(made, table=table)
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(values))
+    return with_table(table)
+
+
+def with_table(table: pa.Table) -> trace.Trace:
+    made = small()
+    return trace.of(made.name, table, made.grid, made.provenance, made.duration_ns)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +165,10 @@ def altered(**columns: list[object]) -> trace.Trace:
         ({"t_ns": [0, 1, 2, 9999]}, "row 3: t_ns 9999 is not within duration_ns 2666"),
         ({"symbol": ["BTCUSDT", None, "BTCUSDT", "BTCUSDT"]}, "row 1: no symbol"),
         ({"symbol": ["BTCUSDT", "XUSDT", "BTCUSDT", "BTCUSDT"]}, "row 1: no tick and lot for symbol XUSDT"),
-        ({"op": ["place", "place", "split", "cancel"]}, "row 2: split: not one of place, cancel, amend"),
+        (
+            {"op": ["place", "place", "split", "cancel"]},
+            "row 2: split: not one of place, cancel, amend, withdraw, transfer, request, read",
+        ),
         ({"side": ["Up", "Sell", None, None]}, "row 0: place: side Up, not Buy or Sell"),
         ({"tif": ["GTX", "IOC", None, None]}, "row 0: place: type Limit with tif GTX"),
         ({"price_ticks": [None, None, 1, None]}, "row 0: place: price_ticks None of a Limit order"),
@@ -188,4 +194,4 @@ def test_an_inconsistent_trace_is_refused_with_its_first_row(
 
 def test_an_empty_trace_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DefinitionError, match="holds no operation"):
-        trace.write(replace(small(), table=trace.SCHEMA.empty_table()), tmp_path / "t.parquet")
+        trace.write(with_table(trace.SCHEMA.empty_table()), tmp_path / "t.parquet")
