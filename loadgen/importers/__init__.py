@@ -1,88 +1,135 @@
-"""One file a format: bytes to rows of the trace schema.
+"""One file a format: the bytes of a recording to rows of the trace schema.
 
-An importer is a module with `rows(lines, sessions, report) -> list[Row]`: it yields nothing for what it cannot use, and
-notes every line that it skipped, and why, in the report.
+An importer is a module with `rows(source, report, options) -> Iterator[Row]`: a generator that holds no more than a
+bounded part of the recording. It yields nothing for what it cannot use, and says in the report which records it skipped
+and why. `import_file` does the rest: rows, sanitiser, trace.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
+from typing import Any, Protocol
 
 from drills.errors import DefinitionError, UsageError
-from loadgen.builder import Row, build
-from loadgen.trace import Trace
+from loadgen.builder import Row
+from loadgen.collector import Collected, Collector
+from loadgen.importers.guess import guess
+from loadgen.importers.report import Report, Skipped
+from loadgen.importers.source import Source
+from loadgen.sanitise.sealing import seal_file
 
-FORMATS = {"bybit-ws": "loadgen.importers.bybit_ws"}
+__all__ = ["FORMATS", "Imported", "Options", "Report", "Sanitiser", "Skipped", "Source", "guess", "import_file"]
+
+FORMATS = {
+    "bybit-ws": "loadgen.importers.bybit_ws",
+    "fix": "loadgen.importers.fix",
+    "lobster": "loadgen.importers.lobster",
+    "sandbox-journal": "loadgen.importers.sandbox_journal",
+    "gor": "loadgen.importers.gor",
+    "har": "loadgen.importers.har",
+    "access-log": "loadgen.importers.access_log",
+    "csv": "loadgen.importers.tabular",
+    "jsonl": "loadgen.importers.tabular",
+}
 """Format to module."""
 
-_SHOWN = 5
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a recording may not say itself."""
+
+    sessions: int = 16  # pseudo-sessions, where the recording knows none
+    mapping: Path | None = None  # csv, jsonl: which column is what
+    date: str | None = None  # YYYY-MM-DD, for times of day without a date
+    symbol: str | None = None  # for recordings of one symbol that do not name it
+    format: str = ""  # as import_file found it, for modules that read several
 
 
-@dataclass(slots=True)
-class Skipped:
-    """Lines left out for one reason: how many, and the numbers (1-based) of the first few."""
+class Sanitiser(Protocol):
+    """What takes secrets out of rows on their way to the trace."""
 
-    count: int = 0
-    lines: list[int] = field(default_factory=list)
-    corrupt: bool = False  # the line should have been usable
-    last: int = 0
+    def row(self, row: Row) -> Row | None:
+        """The row as it may be kept; None: it is dropped, and counted."""
 
-
-@dataclass(slots=True)
-class Report:
-    """What an import read, made and left out."""
-
-    lines: int = 0
-    kinds: Counter[str] = field(default_factory=Counter)
-    skipped: dict[str, Skipped] = field(default_factory=dict)
-
-    def skip(self, line: int, reason: str, *, corrupt: bool = False) -> None:
-        """Count one skipped line (1-based) under its reason."""
-        entry = self.skipped.setdefault(reason, Skipped(corrupt=corrupt))
-        if line == entry.last:
-            return  # a line may hold several trades
-        entry.last = line
-        entry.count += 1
-        if len(entry.lines) < _SHOWN:
-            entry.lines.append(line)
+    def finish(self) -> dict[str, Any]:
+        """The manifest: what was done to the rows."""
 
 
-RowsOf = Callable[[Iterable[bytes], int, Report], list[Row]]
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A trace as it was written, and what became of the recording."""
+
+    report: Report
+    collected: Collected
+    manifest: Mapping[str, Any] = field(default_factory=dict)
 
 
-def import_file(format_: str, path: Path, sessions: int) -> tuple[Trace, Report]:
-    """Read a recording of another format, dealt to `sessions` pseudo-sessions.
+RowsOf = Callable[[Source, Report, Options], Iterator[Row]]
 
-    Raises UsageError for an unknown format, DefinitionError for a file that is missing or holds nothing usable.
+
+def import_file(
+    format_: str | None, path: Path, out: Path, options: Options | None = None, sanitiser: Sanitiser | None = None
+) -> Imported:
+    """Read a recording (of a format that is guessed for None) and write what it holds as a trace to `out`.
+
+    Raises UsageError for a format that is unknown or cannot be guessed, or a date that is none; DefinitionError for a
+    recording that is missing, a folder, not readable, empty, or holds nothing usable (with the reasons and the first
+    record of each).
     """
-    if format_ not in FORMATS:
-        raise UsageError(f'no importer "{format_}"; known: {", ".join(FORMATS)}')
-    rows_of: RowsOf = importlib.import_module(FORMATS[format_]).rows
+    if options and options.date and not _is_date(options.date):
+        raise UsageError(f"date {options.date}: write it as YYYY-MM-DD")
     report = Report()
+    source = Source(path, report)
+    format_ = _known(format_, source)
+    options = replace(options or Options(), format=format_)
+    rows_of: RowsOf = importlib.import_module(FORMATS[format_]).rows
+    with Collector(out, _stem(path)) as collector:
+        for row in rows_of(source, report, options):
+            report.kinds[row.op] += 1
+            kept = sanitiser.row(row) if sanitiser else row
+            if kept is not None:
+                collector.add(kept)
+        provenance: dict[str, Any] = {"from": format_, report.unit + "s": report.lines, "sessions": options.sessions}
+        provenance |= (
+            {"sanitised": sanitiser.finish()} if sanitiser else {"file": path.name}
+        )  # its name may tell whose it is
+        collected = collector.finish(provenance)
+    if not collected.rows:
+        raise _nothing(path, format_, report, collected)
+    return Imported(report, collected, seal_file(out) if sanitiser else {})
+
+
+def _is_date(text: str) -> bool:
     try:
-        with path.open("rb") as file:
-            rows = rows_of(_counted(file, report), sessions, report)
-    except FileNotFoundError as error:
-        raise DefinitionError(str(path), "no such file", hint="name the recording to import") from error
-    except IsADirectoryError as error:
-        raise DefinitionError(str(path), "is a folder", hint="name one recording in it") from error
-    if not rows:
-        reasons = "; ".join(f"{entry.count} × {why} (line {entry.lines[0]})" for why, entry in report.skipped.items())
-        raise DefinitionError(
-            str(path),
-            f"nothing usable in {report.lines} lines: {reasons or 'it is empty'}",
-            hint=f"is it a {format_} recording?",
-        )
-    report.kinds.update(row.op for row in rows)
-    provenance = {"from": format_, "file": path.name, "lines": report.lines, "sessions": sessions}
-    return build(path.stem, rows, provenance), report
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return len(text) == len("YYYY-MM-DD")
 
 
-def _counted(lines: Iterable[bytes], report: Report) -> Iterator[bytes]:
-    for line in lines:
-        report.lines += 1
-        yield line
+def _stem(path: Path) -> str:
+    return Path(path.name.removesuffix(".gz")).stem or path.name
+
+
+def _known(format_: str | None, source: Source) -> str:
+    found = format_ or guess(source)
+    if found is None:
+        raise UsageError(f"{source.path}: cannot tell its format; name it with --from: {', '.join(FORMATS)}")
+    if found not in FORMATS:
+        raise UsageError(f'no importer "{found}"; known: {", ".join(FORMATS)}')
+    return found
+
+
+def _nothing(path: Path, format_: str, report: Report, collected: Collected) -> DefinitionError:
+    reasons = [report.why()] if report.skipped else []
+    reasons += [f"{count:,} × {why}" for why, count in collected.left_out.items()]
+    dropped = report.kinds.total() - collected.left_out.total()
+    reasons += [f"{dropped:,} × dropped by the sanitiser"] if dropped else []
+    why = "; ".join(reasons) or ("none of them is an operation" if report.lines else "it is empty")
+    return DefinitionError(
+        str(path), f"nothing usable in {report.lines:,} {report.unit}s: {why}", hint=f"is it a {format_} recording?"
+    )

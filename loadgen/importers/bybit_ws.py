@@ -17,6 +17,7 @@ levels, not orders, so the flow is a reconstruction by these rules:
   cancel or amend belongs to its order's session.
 * The recording ends in the middle of things: what still rests is cancelled behind its end, one order each 2 ms, so
   that a repetition starts from the empty books that the first one started from.
+* Of equal times, and of a time that goes back (which is noted), the order in the file counts.
 * The feed adds sizes in single precision (25.900002 for 25.9): a fractional size is rounded to six significant digits.
 """
 
@@ -24,21 +25,23 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from functools import lru_cache
 from typing import Any
 
 import orjson
 
-from loadgen.builder import Row, to_units
-from loadgen.importers import Report
+from loadgen.builder import Row
+from loadgen.importers import Options, Report, Source
+from loadgen.importers.values import symbol as symbol_of
+from loadgen.importers.values import units8
 
 WINDOW_NS = 500_000_000
 """A trade explains a smaller level this long before and after its arrival."""
 SEED_NS = 1_000_000_000
 PACE_NS = 2_000_000
+_AHEAD = 65_536
+"""Messages held back at most, however many arrive within WINDOW_NS."""
 
 Level = tuple[str, str, int]
 """Symbol, side, price in 1e-8."""
@@ -64,24 +67,27 @@ class _Change:
     trade: tuple[str, int, int, str] | None = None  # taker's side, price8, qty8, id
 
 
-def rows(lines: Iterable[bytes], sessions: int, report: Report) -> list[Row]:
-    """The order flow of a recording, in the order of arrival; skipped lines are noted in `report`."""
-    flow = _Flow(sessions)
+def rows(source: Source, report: Report, options: Options) -> Iterator[Row]:
+    """The order flow of a recording, in the order of arrival; holds the books and WINDOW_NS of messages."""
+    flow = _Flow(options.sessions)
     ahead: deque[_Change] = deque()
-    for change in _changes(lines, report):
+    for change in _changes(source, report):
         if change.trade:
             flow.note_trade(change)
         ahead.append(change)
-        while change.t_ns - ahead[0].t_ns > WINDOW_NS:
+        while change.t_ns - ahead[0].t_ns > WINDOW_NS or len(ahead) > _AHEAD:
             flow.apply(ahead.popleft(), report)
-    for change in ahead:
-        flow.apply(change, report)
-    return flow.finish()
+            yield from flow.made()
+    while ahead:
+        flow.apply(ahead.popleft(), report)
+        yield from flow.made()
+    flow.finish()
+    yield from flow.made()
 
 
-def _changes(lines: Iterable[bytes], report: Report) -> Iterator[_Change]:
+def _changes(source: Source, report: Report) -> Iterator[_Change]:
     last_ns = 0
-    for number, line in enumerate(lines, 1):
+    for number, line in source.lines():
         if not line.strip():
             continue
         if b" <-" in line[:200].partition(b"{")[0]:
@@ -89,9 +95,9 @@ def _changes(lines: Iterable[bytes], report: Report) -> Iterator[_Change]:
             continue
         stamp, _, body = line.partition(b": ")
         try:
-            last_ns = max(last_ns, int(Decimal(stamp.decode("ascii")) * 1_000_000_000))
             message = orjson.loads(body)
             topic = message.get("topic", "")
+            last_ns = max(last_ns, report.stamp(number, stamp))
             if "success" in message or "ret_msg" in message:
                 report.skip(number, "answer to the client's own request")
             elif topic.startswith("trade."):
@@ -100,30 +106,32 @@ def _changes(lines: Iterable[bytes], report: Report) -> Iterator[_Change]:
                 yield _book(number, last_ns, message)
             else:
                 report.skip(number, f'topic "{topic}" is neither trades nor an L2 book')
-        except (ValueError, KeyError, TypeError, AttributeError, InvalidOperation, OverflowError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             report.skip(number, "corrupt line", corrupt=True)
 
 
 def _trades(line: int, t_ns: int, message: dict[str, Any]) -> list[_Change]:
     found = []
     for raw in message["data"]:
-        trade = (_side(raw["side"]), _units(raw["price"]), _size(raw["size"]), str(raw["trade_id"]))
-        found.append(_Change(line, t_ns, raw["symbol"], [], trade=trade))
+        trade = (_side(raw["side"]), units8(raw["price"]), _size(raw["size"]), str(raw["trade_id"]))
+        found.append(_Change(line, t_ns, symbol_of(raw["symbol"]), [], trade=trade))
     return found
 
 
 def _book(line: int, t_ns: int, message: dict[str, Any]) -> _Change:
-    data, symbol = message["data"], message["topic"].rpartition(".")[2]
+    data, symbol = message["data"], symbol_of(message["topic"].rpartition(".")[2])
     if message["type"] == "snapshot":
-        listed = data["order_book"] if isinstance(data, dict) else data
-        return _Change(line, t_ns, symbol, [(_level(raw), _size(raw["size"])) for raw in listed], snapshot=True)
-    levels = [(_level(raw), 0) for raw in data["delete"]]  # first: a side that gives way must not be crossed
-    levels += [(_level(raw), _size(raw["size"])) for raw in (*data["update"], *data["insert"])]
+        listed = data["order_book"] if isinstance(data, dict) else data  # linear; inverse
+        return _Change(line, t_ns, symbol, [(_level(raw, symbol), _size(raw["size"])) for raw in listed], snapshot=True)
+    levels = [(_level(raw, symbol), 0) for raw in data["delete"]]  # first: a side that gives way must not be crossed
+    levels += [(_level(raw, symbol), _size(raw["size"])) for raw in (*data["update"], *data["insert"])]
     return _Change(line, t_ns, symbol, levels)
 
 
-def _level(raw: dict[str, Any]) -> Level:
-    return str(raw["symbol"]), _side(raw["side"]), _units(raw["price"])
+def _level(raw: dict[str, Any], symbol: str) -> Level:
+    if raw["symbol"] != symbol:
+        raise ValueError("a level of another symbol than the book")
+    return symbol, _side(raw["side"]), units8(raw["price"])
 
 
 def _side(value: str) -> str:
@@ -132,27 +140,28 @@ def _side(value: str) -> str:
     return value
 
 
-@lru_cache(maxsize=65536)
-def _units(value: str | float) -> int:
-    return to_units(Decimal(str(value)))
-
-
-@lru_cache(maxsize=65536)
-def _size(value: float) -> int:
-    return to_units(Decimal(f"{value:.6g}") if isinstance(value, float) else Decimal(value))
+def _size(value: object) -> int:
+    return units8(f"{value:.6g}" if isinstance(value, float) else value)
 
 
 class _Flow:
-    """The pseudo-orders that rest at each level, and the rows made so far."""
+    """The pseudo-orders that rest at each level, and the rows made of the last message."""
 
     def __init__(self, sessions: int) -> None:
-        self.rows: list[Row] = []
+        self._rows: list[Row] = []
+        self._count = 0  # of rows so far
         self._sessions = sessions
         self._resting: dict[str, dict[Level, list[_Order]]] = {}
         self._traded: dict[Level, list[list[int]]] = {}  # [arrival, quantity not yet explained]
+        self._expiring: deque[tuple[int, Level]] = deque()  # the same trades, oldest first
         self._seed_until: int | None = None  # end of the second that only builds the books
         self._seeded = False
         self._last_ns = 0
+
+    def made(self) -> list[Row]:
+        """The rows made since the last call; none while the books are built."""
+        made, self._rows = self._rows, []
+        return made if self._seeded else []
 
     def note_trade(self, change: _Change) -> None:
         """Remember a trade as soon as it is read, for the levels that shrink shortly before it."""
@@ -160,10 +169,12 @@ class _Flow:
         side, price8, qty8, _ = change.trade
         level = (change.symbol, "Sell" if side == "Buy" else "Buy", price8)
         self._traded.setdefault(level, []).append([change.t_ns, qty8])
+        self._expiring.append((change.t_ns, level))
 
     def apply(self, change: _Change, report: Report) -> None:
-        """Append the rows that one message stands for."""
+        """Make the rows that one message stands for."""
         self._last_ns = change.t_ns
+        self._expire(change.t_ns - WINDOW_NS)
         if self._seed_until is None and change.snapshot:
             self._seed_until = change.t_ns + SEED_NS
         if self._seed_until is not None and not self._seeded and change.t_ns >= self._seed_until:
@@ -193,22 +204,21 @@ class _Flow:
             elif delta < 0:
                 self._shrink(change.t_ns, book, level, -delta)
 
-    def finish(self) -> list[Row]:
-        """All rows, with the cancels of what still rests behind them."""
+    def finish(self) -> None:
+        """Make the cancels of what still rests."""
         if not self._seeded:
             self._seed(self._last_ns)
         t_ns = self._last_ns
         for level, order in self._all():
             t_ns += PACE_NS
             self._add(t_ns, order, "cancel", level)
-        return self.rows
 
     def _seed(self, t_ns: int) -> None:
         """Forget how the books came to be; what they hold is placed, the last order at `t_ns`."""
         sizes: dict[Level, int] = {}
         for level, order in self._all():
             sizes[level] = sizes.get(level, 0) + order.rest8
-        self._seeded, self.rows = True, []
+        self._seeded, self._rows, self._count = True, [], 0
         self._resting = {symbol: {} for symbol in self._resting}
         at = t_ns - PACE_NS * (len(sizes) - 1)
         for level, size in sizes.items():
@@ -220,18 +230,18 @@ class _Flow:
         return [(level, order) for book in books for level, orders in book.items() for order in orders]
 
     def _name(self, level: Level) -> str:
-        return f"{level[0]}:{level[1]}:{level[2]}:{len(self.rows)}"
+        return f"{level[0]}:{level[1]}:{level[2]}:{self._count}"
 
     def _place(self, t_ns: int, level: Level, qty8: int, name: str, tif: str) -> _Order:
         _, side, price8 = level
         session = zlib.crc32(name.encode()) % self._sessions
-        order = _Order(f"c{len(self.rows)}", session, qty8, qty8)
+        order = _Order(f"c{self._count}", session, qty8, qty8)
         self._add(t_ns, order, "place", level, tif=tif, type="Limit", side=side, price8=price8, qty8=qty8)
         return order
 
     def _shrink(self, t_ns: int, book: dict[Level, list[_Order]], level: Level, by: int) -> None:
         orders = book[level]
-        traded = self._explained(t_ns, level, by)
+        traded = self._explained(level, by)
         by -= traded
         for order in orders:  # oldest first, as price-time priority fills them
             fill = min(traded, order.rest8)
@@ -254,11 +264,16 @@ class _Flow:
         if not orders:
             del book[level]
 
-    def _explained(self, t_ns: int, level: Level, by: int) -> int:
-        trades = self._traded.get(level, [])
-        trades[:] = [trade for trade in trades if trade[0] >= t_ns - WINDOW_NS]
+    def _expire(self, before_ns: int) -> None:
+        while self._expiring and self._expiring[0][0] < before_ns:
+            _, level = self._expiring.popleft()
+            self._traded[level].pop(0)  # one level's trades are in the same order
+            if not self._traded[level]:
+                del self._traded[level]
+
+    def _explained(self, level: Level, by: int) -> int:
         taken = 0
-        for trade in trades:
+        for trade in self._traded.get(level, ()):
             part = min(by - taken, trade[1])
             trade[1] -= part
             taken += part
@@ -267,4 +282,5 @@ class _Flow:
     def _add(self, t_ns: int, order: _Order, op: str, level: Level, **fields: Any) -> None:  # noqa: ANN401 - fields of Row
         fields["client_id" if op == "place" else "parent"] = order.client_id
         row = Row(t_ns, order.session, f"session-{order.session}", op, level[0], **fields)
-        self.rows.append(row)
+        self._rows.append(row)
+        self._count += 1
