@@ -7,6 +7,8 @@ from fnmatch import fnmatch
 from drills.errors import Refused
 from drills.model import Environment, Policy
 from drills.plan import Plan
+from loadgen.sanitise import check_target
+from loadgen.trace import Trace
 
 _UNENFORCED = ("max_share", "approvals", "window")
 
@@ -26,3 +28,13 @@ def enforce(plan: Plan, environment: Environment) -> None:
     if policy.max_zones is not None and len(zones) > policy.max_zones:
         said = f"{plan.name} touches {len(zones)} zones ({', '.join(zones)}), {where} allows {policy.max_zones}"
         raise Refused("blast-radius", f"{said}; nothing was touched")
+
+
+def enforce_traffic(trace: Trace, environment: Environment) -> None:
+    """Raise Refused where the trace may not be played against the venue of the environment.
+
+    `trace` is the one in the file, before any transform. Only the venue of an embedded environment is taken at its word
+    that it is the sandbox: everywhere else the traffic must be sanitised, whatever the venue is called.
+    """
+    venue = str(environment.venue.get("type", "")) if environment.kind == "embedded" else environment.kind
+    check_target(trace, venue, environment.policy.operations)
