@@ -56,6 +56,7 @@ def exports(shown: dict[str, Any]) -> dict[str, str]:
     return {
         "MUSTER_SANDBOX_REST": ",".join(venue["rest"]),
         "MUSTER_SANDBOX_WS": ",".join(venue["ws"]),
+        "MUSTER_SANDBOX_BINARY": ",".join(venue.get("binary", [])),
         "MUSTER_SANDBOX_AUDIT": ",".join(venue["audit"]),
         "MUSTER_SANDBOX_SECRET_FILE": venue["secret_file"],
         "MUSTER_AGENT": shown["agent"],

@@ -80,6 +80,7 @@ def describe(topology: Topology, box: Box, box_id: str, versions: Mapping[str, s
             "type": "sandbox",
             "rest": [f"http://{address}" for address in topology.addresses(_ENTRANCE, "http")],
             "ws": [f"ws://{address}/v5/trade" for address in topology.addresses(_ENTRANCE, "ws")],
+            "binary": [f"tcp://{address}" for address in topology.addresses(_ENTRANCE, "binary")],
             "audit": [f"http://{address}" for address in topology.addresses(_AUDITED, "http")],
             "secret_file": str(box.secret_file),
         },

