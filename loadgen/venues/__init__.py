@@ -3,45 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, Protocol
 
 from drills.errors import DefinitionError
+from loadgen.trace import Trace
+from loadgen.venues.results import AuditResult as AuditResult
+from loadgen.venues.results import CanaryResult as CanaryResult
+from loadgen.venues.wire import Wire
 
+GROUP = "muster.venues"
+"""Entry points of other packages: name of the type = module:class."""
 
-@dataclass(frozen=True, slots=True)
-class CanaryResult:
-    """Orders placed by hand, so to speak, where no load tells how the venue does."""
+BUILT_IN = {
+    "sandbox": "SandboxVenue",
+    "sandbox-binary": "SandboxBinaryVenue",
+    "bybit-v5": "BybitV5",
+    "fix44": "Fix44Venue",
+    "http": "HttpVenue",
+}
+"""Type to the class in `loadgen.venues.builtin`."""
 
-    sent: int
-    ok: int
-    good: int  # ok and within the limit of a place
-    p99_ms: float | None  # null: nothing was answered
-    errors: tuple[str, ...]  # one line for each kind of failure
-
-    @property
-    def good_ratio(self) -> float:
-        """Share of good canaries; 0 where none was sent."""
-        return self.good / self.sent if self.sent else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class AuditResult:
-    """How the authoritative record was read; the rows are in the run's audit folder."""
-
-    complete: bool
-    reason: str | None  # why it is not complete
-    clients: tuple[str, ...]
-    from_seq: int
-    to_seq: int
-    rows: int  # accepted commands
-    foreign: int  # of these, commands of others
-    diverged_at: int | None  # first sequence number where the two readings differ
+# whatever the import of somebody else's module may raise, short of what ends the process
+_UNLOADABLE = (
+    ImportError,
+    SyntaxError,
+    AttributeError,
+    NameError,
+    TypeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    AssertionError,
+    OSError,
+    RuntimeError,
+)
 
 
 class Venue(Protocol):
-    """What a venue must be able to do; `venue` is its description (endpoints, secret file)."""
+    """What a venue must be able to do; `venue` is its description (type, addresses, keys)."""
 
     def watermark(self, venue: Mapping[str, Any]) -> int:
         """Sequence number of the last command that the venue executed.
@@ -58,11 +59,51 @@ class Venue(Protocol):
         Waits up to `watermark_timeout_s` for the venue to come to rest. An incomplete reading is a result, no error.
         """
 
+    def wire(self, trace: Trace, run_id: str, venue: Mapping[str, Any], seed: int) -> Wire:
+        """How operations of a trace are put to the venue, for one replay.
+
+        Raises DefinitionError for a description or a trace that cannot be used, ComponentError for missing secrets.
+        """
+
 
 def get(type_: str) -> Venue:
-    """The venue of a type; raises DefinitionError for an unknown one."""
-    if type_ == "sandbox":
-        from loadgen.venues.sandbox import Sandbox
+    """The venue of a type, ours or of an installed package.
 
-        return Sandbox()
-    raise DefinitionError(f"venue.type {type_}", "no such venue", hint="known: sandbox")
+    Raises DefinitionError for an unknown one, and for a package that cannot be loaded, which it names.
+    """
+    if type_ in BUILT_IN:
+        made: Venue = getattr(import_module("loadgen.venues.builtin"), BUILT_IN[type_])()
+        return made
+    entries = metadata.entry_points(group=GROUP)
+    if type_ in entries.names:
+        return _loaded(entries[type_])
+    known = ", ".join([*BUILT_IN, *sorted(entries.names)])
+    raise DefinitionError(f"venue.type {type_}", "no such venue", hint=f"known: {known}")
+
+
+def wire(trace: Trace, run_id: str, venue: Mapping[str, Any], seed: int = 1) -> Wire:
+    """The wire of a described venue; raises what `get` and `Venue.wire` raise."""
+    return get(str(venue.get("type"))).wire(trace, run_id, venue, seed)
+
+
+def kinds(made: Wire) -> frozenset[str]:
+    """Operations that a wire can render; one that does not say renders orders only."""
+    found: frozenset[str] = getattr(made, "kinds", frozenset({"place", "cancel", "amend"}))
+    return found
+
+
+def _loaded(entry: metadata.EntryPoint) -> Venue:
+    package = entry.dist.name if entry.dist is not None else entry.module
+    place = f"venue.type {entry.name}"
+    try:
+        made: Venue = entry.load()()
+    except _UNLOADABLE as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        hint = "repair or uninstall it"
+        raise DefinitionError(place, f"package {package} cannot be loaded ({reason})", hint=hint) from error
+    missing = [
+        name for name in ("watermark", "place_canaries", "audit", "wire") if not callable(getattr(made, name, 0))
+    ]
+    if missing:
+        raise DefinitionError(place, f"{entry.value} of package {package} is no venue: no {', '.join(missing)}")
+    return made

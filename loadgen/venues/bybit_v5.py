@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 import hmac
-import time
-from collections.abc import Callable, Mapping
-from enum import Enum
-from typing import Any
+from collections.abc import Mapping
 
 import orjson
 
-from loadgen.trace import Symbol, Trace
+from loadgen.trace import Trace
+from loadgen.venues.wire import Meaning
 
 RECV_WINDOW_MS = 5000
-_OPS = {"place": "order.create", "cancel": "order.cancel", "amend": "order.amend"}
-_WINDOW = str(RECV_WINDOW_MS).encode()
-
-
-class Meaning(Enum):
-    """What an answer says about the operation."""
-
-    OK = "executed"
-    REJECT = "refused for good, not executed"
-    UNAVAILABLE = "surely not executed now; may be tried again"
-    DUPLICATE = "its id was seen before: ask for its status"
-    UNKNOWN = "may or may not have been executed"
 
 
 CODES: Mapping[int, Meaning] = {
@@ -70,63 +56,29 @@ def rest_headers(secret: bytes, account: str, payload: str, now_ms: int) -> dict
     }
 
 
-class Wire:
-    """Renders the operations of one trace as WebSocket messages; the part that never changes is rendered once."""
+class Arguments:
+    """The part of an operation's arguments that stands in its row of the trace, as JSON from behind the order's id."""
 
-    def __init__(self, trace: Trace, run_id: str, master: bytes, wall: Callable[[], float] = time.time) -> None:
-        self._prefix = f"{run_id}-"
-        self._master, self._wall = master, wall
-        self._trace = trace
-        self._kinds: list[str] = trace.table["op"].to_pylist()
-        self._args: list[bytes | None] = [None] * len(self._kinds)
-        self._columns = {
-            name: trace.table[name] for name in ("symbol", "side", "type", "tif", "price_ticks", "qty_lots")
-        }
-        self._head = b""
-        self.tick()
+    def __init__(self, trace: Trace, category: str | None = None) -> None:
+        self._category = category
+        self._op, self._symbol, self._side, self._type, self._tif = (
+            trace.codes(name) for name in ("op", "symbol", "side", "type", "tif")
+        )
+        self._price, self._qty = trace.ints("price_ticks"), trace.ints("qty_lots")
+        self._grid = [trace.grid.get(name) for name in self._symbol[1]]
 
-    def tick(self) -> None:
-        """Take the wall clock anew: messages rendered until the next call carry this timestamp."""
-        stamp = str(int(self._wall() * 1000)).encode()
-        self._head = b'","header":{"X-BAPI-TIMESTAMP":"' + stamp + b'","X-BAPI-RECV-WINDOW":"' + _WINDOW + b'"},"op":"'
-
-    def auth(self, account: str) -> bytes:
-        """The message that signs a connection in."""
-        expires = int(self._wall() * 1000) + RECV_WINDOW_MS
-        sign = signature(secret_of(self._master, account), f"GET/realtime{expires}")
-        return orjson.dumps({"reqId": "auth", "op": "auth", "args": [account, expires, sign]})
-
-    def operation(self, n: int, row: int, parent: int) -> bytes:
-        """Operation n, which is `row` of the trace; `parent` is the n of the order it names (ignored for a place)."""
-        kind, args = self._kinds[row], self._args[row]
-        if args is None:
-            args = self._args[row] = self._render(row)
-        link = n if kind == "place" else parent
-        op_id = f'{{"reqId":"{self._prefix}{n}'.encode()
-        op = f'{_OPS[kind]}","args":[{{"orderLinkId":"{self._prefix}{link}"'.encode()
-        return op_id + self._head + op + args
-
-    def status(self, n: int, kind: str) -> bytes:
-        """The question what became of operation n."""
-        field = "orderLinkId" if kind == "place" else "reqId"
-        rest = f'order.status","args":[{{"{field}":"{self._prefix}{n}"}}]}}'
-        return f'{{"reqId":"q{self._prefix}{n}'.encode() + self._head + rest.encode()
-
-    def number(self, request_id: str) -> tuple[int, bool] | None:
-        """(n, whether it answers a status question) of an answer's reqId; None where it is not ours."""
-        asked = request_id.startswith("q")
-        name = request_id[1:] if asked else request_id
-        number = name[len(self._prefix) :]
-        return (int(number), asked) if name.startswith(self._prefix) and number.isdecimal() else None
-
-    def _render(self, row: int) -> bytes:
-        value: dict[str, Any] = {name: column[row].as_py() for name, column in self._columns.items()}
-        grid: Symbol = self._trace.grid[value["symbol"]]
-        fields: dict[str, str] = {"symbol": value["symbol"]}
-        if self._kinds[row] == "place":
-            fields |= {"side": value["side"], "orderType": value["type"], "timeInForce": value["tif"]}
-        if value["price_ticks"] is not None:
-            fields["price"] = f"{value['price_ticks'] * grid.tick:f}"
-        if value["qty_lots"] is not None:
-            fields["qty"] = f"{value['qty_lots'] * grid.lot:f}"
+    def of(self, row: int) -> bytes:
+        """`,"symbol":...}]}` of a row."""
+        symbol = int(self._symbol[0][row])
+        grid, price, qty = self._grid[symbol], int(self._price[row]), int(self._qty[row])
+        fields: dict[str, str] = {"symbol": self._symbol[1][symbol]}
+        if self._category:
+            fields["category"] = self._category
+        if self._op[1][self._op[0][row]] == "place":
+            names = (("side", self._side), ("orderType", self._type), ("timeInForce", self._tif))
+            fields |= {name: values[codes[row]] for name, (codes, values) in names}
+        if grid is not None and price >= 0:
+            fields["price"] = f"{price * grid.tick:f}"
+        if grid is not None and qty >= 0:
+            fields["qty"] = f"{qty * grid.lot:f}"
         return b"," + orjson.dumps(fields)[1:] + b"]}"
