@@ -110,6 +110,11 @@ class RunDir:
         return self.path / "witness.parquet"
 
     @property
+    def reads(self) -> Path:
+        """One row an operation that only reads, schema WITNESS; absent where the load had none."""
+        return self.path / "reads.parquet"
+
+    @property
     def witness_chunks(self) -> Path:
         """Folder of chunk-NNNNN.arrow files, written while the load runs."""
         return self.path / "witness"

@@ -11,6 +11,12 @@ from drills.errors import DefinitionError
 from drills.evidence import RunDir, write_atomic
 
 Outage = Literal["drop", "queue", "retry-idempotent"]
+Unanswered = Literal["hold", "skip", "send-anyway"]
+
+
+LIMITS_MS = {"place": 500, "cancel": 250, "amend": 250} | dict.fromkeys(
+    ("withdraw", "transfer", "request", "read"), 1000
+)
 
 
 class LoadConfig(BaseModel):
@@ -26,11 +32,25 @@ class LoadConfig(BaseModel):
     outage: Outage = "retry-idempotent"
     venue: dict[str, Any]  # `venue` of the sandbox's description, or of an environment
     timeout_ms: int = Field(default=2000, ge=50, le=2000)  # of every attempt
-    limits_ms: dict[str, int] = {"place": 500, "cancel": 250, "amend": 250}  # good: answered within, from intended
+    limits_ms: dict[str, int] = LIMITS_MS  # good: answered within, counted from the intended time
     start_ns: int | None = None  # CLOCK_MONOTONIC; null: as soon as every session is connected
     seed: int = 1
     duration_s: float = Field(gt=0)  # the schedule is cut here; a shorter trace repeats
     sessions: int | None = Field(default=None, ge=1)  # fold the trace onto so many sessions
+    transform: tuple[dict[str, Any], ...] = ()  # steps of loadgen.transform, in order, before anything else
+    jitter_ms: float = Field(default=0.0, ge=0, le=60_000)  # each operation of a copy moves by up to so much
+    workers: int = Field(default=1, ge=1, le=100)
+    worker: int | None = Field(default=None, ge=0, le=99)  # null: the one that plays everything
+    collect: Literal["folder", "messages"] = "folder"  # workers write to the run's folder, or send all at the end
+    unanswered: Unanswered = "hold"  # a cancel or amend whose order has no id of the venue yet, where it needs one
+    connects_per_s: float = Field(default=500.0, gt=0)  # new connections, after the start and in an outage
+    connections: int = Field(default=8, ge=1, le=256)  # of a session, where one carries one request at a time
+    allow: tuple[str, ...] = ()  # withdraw, transfer: what may leave for a venue that is not the sandbox
+
+    @property
+    def shard(self) -> tuple[int, int]:
+        """Which part of how many this process plays: sessions whose number leaves that remainder."""
+        return (0, 1) if self.worker is None else (self.worker, self.workers)
 
     @property
     def path(self) -> Path:

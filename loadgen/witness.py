@@ -12,7 +12,6 @@ import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
@@ -22,10 +21,27 @@ import pyarrow.parquet as pq
 
 from drills.errors import ComponentError
 from drills.evidence import WITNESS, RunDir
-from loadgen.engine.ops import OUTCOMES, Decided
+from loadgen.engine.files import LoadFiles, parts
+from loadgen.engine.ops import OUTCOMES, UNKNOWN, Decided
+from loadgen.schedule import op_number
+from loadgen.venues.wire import Ints
 
 Spawn = Callable[[Callable[[], None]], object]
 """Runs a function on a real thread."""
+
+CHUNK = pa.schema(
+    [
+        pa.field("n", pa.int64(), nullable=False),  # row of the schedule
+        pa.field("sent_ns", pa.int64()),
+        pa.field("answered_ns", pa.int64()),
+        pa.field("outcome", pa.int64(), nullable=False),  # index into OUTCOMES
+        pa.field("server_seq", pa.int64()),
+        pa.field("epoch", pa.int64()),
+        pa.field("attempts", pa.int64(), nullable=False),
+        pa.field("error", pa.string()),
+    ]
+)
+"""Columns of a chunk: what the schedule does not say already."""
 
 
 class Cursor:
@@ -49,10 +65,10 @@ def read_cursor(path: Path) -> int:
 
 
 class ChunkWriter:
-    """Writes decided operations as Arrow IPC streams: serialised here, written and fsynced on a thread of its own."""
+    """Writes decided operations as Arrow IPC streams, on a thread of its own."""
 
-    def __init__(self, folder: Path, schedule: pa.Table, run_id: str, spawn: Spawn) -> None:
-        self._folder, self._schedule, self._run_id, self._spawn = folder, schedule, run_id, spawn
+    def __init__(self, files: LoadFiles, spawn: Spawn) -> None:
+        self._files, self._spawn = files, spawn
         self._number = 0
         self._done: list[int] = []  # appended by the threads; appending to a list is atomic
         self.failure: OSError | None = None
@@ -62,24 +78,24 @@ class ChunkWriter:
         """Chunks on their way to the disk."""
         return self._number - len(self._done)
 
-    def submit(self, decided: Decided) -> None:
+    def submit(self, decided: list[Decided]) -> None:
         """Hand over one chunk; returns at once."""
-        if not decided.n:
+        if not decided:
             return
-        table = to_table(decided, self._schedule, self._run_id)
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
-        data, path = sink.getvalue(), self._folder / f"chunk-{self._number:05d}.arrow"
+        path = self._files.chunk(self._number)
         self._number += 1
-        self._spawn(lambda: self._write(path, data))
+        self._spawn(lambda: self._write(path, decided))
 
-    def _write(self, path: Path, data: pa.Buffer) -> None:
+    def _write(self, path: Path, decided: list[Decided]) -> None:
         temporary = path.with_name(path.name + ".tmp")
         try:
+            table = to_table(Decided.join(decided))
+            sink = pa.BufferOutputStream()
+            with pa.ipc.new_stream(sink, CHUNK) as writer:
+                writer.write_table(table)
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
             try:
-                view = memoryview(data)
+                view = memoryview(sink.getvalue())
                 while view:
                     view = view[os.write(fd, view) :]
                 os.fsync(fd)
@@ -92,68 +108,122 @@ class ChunkWriter:
             self._done.append(1)
 
 
-def to_table(decided: Decided, schedule: pa.Table, run_id: str) -> pa.Table:
-    """Decided operations as rows of WITNESS; `schedule` is the table of schedule.arrow."""
-    rows = schedule.take(pa.array(decided.n, pa.int64()))
-    columns: dict[str, Any] = {name: rows[name] for name in ("kind", "session", "key", "notional", "intended_ns")}
-    columns |= {
-        "op_id": pa.array([f"{run_id}-{n}" for n in decided.n], pa.string()),
-        "outcome": pa.array([OUTCOMES[code] for code in decided.outcome], pa.string()),
-        "attempts": pa.array(decided.attempts, pa.int32()),
-        "error": pa.array(decided.error, pa.string()),
+def to_table(decided: Decided) -> pa.Table:
+    """Decided operations as rows of CHUNK."""
+    errors = pa.DictionaryArray.from_arrays(
+        pa.array(decided.error, mask=decided.error == 0), pa.array(decided.errors, pa.string())
+    )
+    columns = {
+        "n": decided.n,
         "sent_ns": _nullable(decided.sent_ns),
         "answered_ns": _nullable(decided.answered_ns),
+        "outcome": decided.outcome,
         "server_seq": _nullable(decided.seq),
         "epoch": _nullable(decided.epoch),
+        "attempts": decided.attempts,
+        "error": errors.cast(pa.string()),
     }
-    return pa.table({name: columns[name] for name in WITNESS.names}).cast(WITNESS)
+    return pa.table(columns, schema=CHUNK)
 
 
-def _nullable(values: list[int]) -> pa.Array:
-    array = np.array(values, dtype=np.int64)
-    return pa.array(array, mask=array < 0)
+def _nullable(values: Ints) -> pa.Array:
+    return pa.array(values, mask=values < 0)
 
 
-def open_schedule(run_dir: Path) -> tuple[pa.Table, str]:
-    """The schedule on disk, mapped into memory, and its run id; raises ComponentError where it is unusable."""
-    path = RunDir(run_dir).load / "schedule.arrow"
+def open_schedule(files: LoadFiles) -> pa.Table:
+    """The schedule on disk, mapped into memory; raises ComponentError where it is unusable."""
     try:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        return table, table.schema.metadata[b"run_id"].decode()
+        table = pa.ipc.open_file(pa.memory_map(str(files.schedule))).read_all()
+        for name in (b"run_id", b"shard"):
+            table.schema.metadata[name].decode()
+        return table
     except (OSError, pa.ArrowException, KeyError, TypeError) as error:
-        raise ComponentError("load", f"{path}: no readable schedule ({error}); the load never started") from error
+        why = f"{files.schedule}: no readable schedule ({error}); the load never started"
+        raise ComponentError("load", why) from error
 
 
 def consolidate(run_dir: Path) -> Path:
-    """Write witness.parquet from schedule, cursor and chunks; returns its path.
+    """Write witness.parquet, and reads.parquet where there were reads, of all load processes; returns its path.
 
-    Rows are those intended up to the last instant the load was alive or was asked to stop, and any begun later. A row
-    that was begun and is in no chunk counts as sent at its intended time, outcome unknown, error `unresolved`; a row
-    never begun has no sent_ns and error `unsent`. Unfinished chunks (.tmp) are left out.
+    Rows are those intended up to the instant at which their process was asked to stop, or, where it was never, the last
+    one at which any of the load was alive; and any begun later. A row that was begun and is in no chunk counts as sent
+    at its intended time, outcome unknown, error `unresolved`; a row never begun has no sent_ns and error `unsent`.
+    Unfinished chunks (.tmp) are left out.
     """
     run = RunDir(run_dir)
-    schedule, run_id = open_schedule(run_dir)
-    begun = min(read_cursor(run.load / "cursor.bin"), len(schedule))
-    intended = schedule["intended_ns"].to_numpy()
-    count = max(begun, int(np.searchsorted(intended, _alive_until(run.live), side="right")))
-    known = pa.concat_tables([_chunk(path) for path in sorted(run.witness_chunks.glob("chunk-*.arrow"))] or [_none()])
-    numbers = _numbers(known, run_id)
-    known = known.take(pa.array(np.unique(numbers, return_index=True)[1]))
-    numbers = np.unique(numbers)
-    missing = np.setdiff1d(np.arange(count), numbers, assume_unique=True)
-    lost = Decided()
-    lost.n = missing.tolist()
-    lost.sent_ns = np.where(missing < begun, intended[missing], -1).tolist()
-    lost.answered_ns = lost.seq = lost.epoch = [-1] * len(missing)
-    lost.outcome = [OUTCOMES.index("unknown")] * len(missing)
-    lost.attempts = (missing < begun).astype(int).tolist()
-    lost.error = np.where(missing < begun, "unresolved", "unsent").tolist()
-    whole = pa.concat_tables([known, to_table(lost, schedule, run_id)])
-    order = np.argsort(np.concatenate([numbers, missing]), kind="stable")
-    temporary = run.witness.with_name(run.witness.name + ".tmp")
-    pq.write_table(whole.take(pa.array(order)), temporary, compression="zstd")
-    temporary.replace(run.witness)
+    found = parts(run) or [LoadFiles(run)]
+    ends = {files: _alive_until(files.live) for files in found}
+    until = max(at for at, _ in (_alive_until(run.live), *ends.values()))
+    whole = pa.concat_tables([_witness(files, at if in_order else until) for files, (at, in_order) in ends.items()])
+    if len(found) > 1:
+        whole = whole.sort_by("intended_ns")
+    is_read = pc.equal(whole["kind"], "read")
+    if pc.any(is_read).as_py():
+        _write(whole.filter(is_read), run.reads)
+        whole = whole.filter(pc.invert(is_read))
+    _write(whole, run.witness)
     return run.witness
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    pq.write_table(table, temporary, compression="zstd")
+    temporary.replace(path)
+
+
+def _witness(files: LoadFiles, until_ns: int) -> pa.Table:
+    """Rows of WITNESS of one load process, in the order of the schedule."""
+    schedule = open_schedule(files)
+    begun = min(read_cursor(files.cursor), len(schedule))
+    intended = schedule["intended_ns"].to_numpy()
+    count = max(begun, int(np.searchsorted(intended, until_ns, side="right")))
+    known = pa.concat_tables([_chunk(path) for path in files.chunks()] or [CHUNK.empty_table()])
+    numbers, first = np.unique(known["n"].to_numpy(), return_index=True)
+    known = known.take(pa.array(first))
+    missing = np.setdiff1d(np.arange(count), numbers, assume_unique=True)
+    both = pa.concat_tables([known, _lost(missing, missing < begun, intended)])
+    rows = both.take(pc.sort_indices(both["n"]))
+    numbers = rows["n"].to_numpy()
+    source = schedule.take(rows["n"])
+    run_id, shard = (schedule.schema.metadata[name].decode() for name in (b"run_id", b"shard"))
+    columns = {name: source[name] for name in ("kind", "session", "key", "notional", "intended_ns")}
+    columns |= {name: rows[name] for name in ("sent_ns", "answered_ns", "server_seq", "epoch", "attempts", "error")}
+    columns["op_id"] = op_ids(run_id, numbers + op_number(int(shard), 0))
+    columns["outcome"] = pa.DictionaryArray.from_arrays(rows["outcome"].to_numpy(), pa.array(OUTCOMES))
+    return pa.table({name: columns[name] for name in WITNESS.names}).cast(WITNESS)
+
+
+def _lost(missing: Ints, begun: np.ndarray[tuple[int], np.dtype[np.bool_]], intended: Ints) -> pa.Table:
+    """Rows that are in no chunk."""
+    nothing = np.full(len(missing), -1, np.int64)
+    errors = ["", "unresolved", "unsent"]
+    return to_table(
+        Decided(
+            missing,
+            nothing,
+            intended[missing],
+            np.where(begun, intended[missing], -1),
+            nothing,
+            np.full(len(missing), UNKNOWN, np.int64),
+            nothing,
+            nothing,
+            begun.astype(np.int64),
+            np.where(begun, 1, 2).astype(np.int64),
+            errors,
+        )
+    )
+
+
+def op_ids(run_id: str, numbers: Ints) -> pa.Array:
+    """`<run_id>-<ten digits>` of many operations; see `loadgen.schedule.op_id`."""
+    prefix = np.frombuffer(f"{run_id}-".encode(), np.uint8)
+    width = len(prefix) + 10
+    text = np.empty((len(numbers), width), np.uint8)
+    text[:, : len(prefix)] = prefix
+    text[:, len(prefix) :] = (numbers[:, None] // 10 ** np.arange(9, -1, -1, dtype=np.int64)) % 10 + 48
+    offsets = np.arange(len(numbers) + 1, dtype=np.int64) * width
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(text)]
+    return pa.Array.from_buffers(pa.large_string(), len(numbers), buffers).cast(pa.string())
 
 
 def _chunk(path: Path) -> pa.Table:
@@ -164,17 +234,8 @@ def _chunk(path: Path) -> pa.Table:
         raise ComponentError("witness", f"{path}: unreadable chunk ({error}); the evidence was damaged") from error
 
 
-def _none() -> pa.Table:
-    return WITNESS.empty_table()
-
-
-def _numbers(table: pa.Table, run_id: str) -> np.ndarray[Any, np.dtype[np.int64]]:
-    text = pc.utf8_slice_codeunits(table["op_id"], len(run_id) + 1)
-    return text.cast(pa.int64()).to_numpy()  # type: ignore[no-any-return]
-
-
-def _alive_until(live: Path) -> int:
-    """The instant the load was asked to stop, else the last one it was seen alive; 0 where it never was."""
+def _alive_until(live: Path) -> tuple[int, bool]:
+    """The instant the load was asked to stop, and True; else the last one it was seen alive, 0 where it never was."""
     last = 0
     for line in live.read_bytes().splitlines() if live.exists() else ():
         try:
@@ -182,6 +243,6 @@ def _alive_until(live: Path) -> int:
         except orjson.JSONDecodeError:
             break  # a torn last line
         last = entry["t_ns"]
-        if entry["state"] != "running" and entry["state"] != "starting":
-            break
-    return last
+        if entry["state"] not in ("running", "starting", "failed"):
+            return last, True
+    return last, False

@@ -1,67 +1,42 @@
 """Open-loop replay: every operation goes out at its intended time, whatever became of those before it.
 
 The engine holds no socket, no clock and no thread of its own: a transport, a clock and a seed are given, `tick` does
-what is due. What becomes of an operation follows the outage behaviour:
-
-* `drop`: one attempt. Without a connection it is not sent.
-* `queue`: one attempt, held until its session has a connection.
-* `retry-idempotent`: after "unavailable", a lost connection or a timeout the same ids are sent again, 50 ms to 400 ms
-  apart, until 10 s after the intended time.
-
-Whenever an operation may have been executed and no answer will tell, its status is asked for by id, until that is
-answered or 10 s have passed.
+what is due. All that goes smoothly is done in bulk, a tick and a poll at a time, on columns; whatever does not (no
+connection, a timeout, an answer other than a plain yes or no) is looked after one by one (`loadgen.engine.watch`).
 """
 
 from __future__ import annotations
 
-import heapq
-import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Any, Protocol
+from functools import partial
+from itertools import starmap
+from typing import Protocol
 
-from loadgen.config import Outage
-from loadgen.engine.ops import KINDS, OK, REJECT, UNKNOWN, Budget, Decided, Op, Phase
-from loadgen.engine.pool import Answer, Event, Up
-from loadgen.schedule import Schedule
-from loadgen.venues.bybit_v5 import Meaning, classify
+import numpy as np
 
-MS = 1_000_000
-HORIZON_NS = 10_000 * MS
-FIRST_BACK_OFF_NS, LAST_BACK_OFF_NS = 50 * MS, 400 * MS
-AGAIN_PER_S = 2000
-_BLOCK = 8192
-_NEVER = 1 << 62
+from loadgen.engine.ops import DECIDED, IN_FLIGHT, KINDS, OK, REJECT, UNTOUCHED, WATCHED, Decided, Op, Phase, Progress
+from loadgen.engine.pool import Down, Event, Heard, Lost, Up, Written
+from loadgen.engine.watch import HORIZON_NS, MS, Sender, Terms, Watch
+from loadgen.engine.windows import STALE_NS, Group, Tick, Window, Windows
+from loadgen.schedule import Schedule, op_number
+from loadgen.venues.wire import Answer, Ints, Meaning, Wire
+
+SLICE_NS = 5 * MS
+"""A generator that is late goes on sending for so long before it reads answers again."""
+AHEAD_NS = 50 * MS
+"""Windows are rendered so far ahead of their time, where there is time for it."""
 
 
-class Transport(Protocol):
+class Transport(Sender, Protocol):
     """What the engine needs of its connections."""
 
-    def poll(self, now_ns: int) -> list[Event]:
-        """What happened since the last call."""
+    def poll(self, now_ns: int) -> tuple[Heard, Sequence[Event]]:
+        """What was heard, and what became of connections, since the last call."""
 
-    def ready(self, session: int) -> bool:
-        """Whether a session may send."""
-
-    def send(self, session: int, payloads: Sequence[bytes]) -> None:
-        """Send messages of a ready session in one write."""
-
-
-class Renderer(Protocol):
-    """What the engine needs of the venue's wire format."""
-
-    def tick(self) -> None:
-        """Take the wall clock anew."""
-
-    def operation(self, n: int, row: int, parent: int) -> bytes:
-        """The message of operation n."""
-
-    def status(self, n: int, kind: str) -> bytes:
-        """The question what became of operation n."""
-
-    def number(self, request_id: str) -> tuple[int, bool] | None:
-        """(n, whether it answers a status question) of an answer."""
+    def write(self, session: int, data: memoryview) -> None:
+        """Write bytes as they go out, on a ready session."""
 
 
 class State(Enum):
@@ -73,63 +48,83 @@ class State(Enum):
 
 
 class Engine:
-    """One replay of one schedule; call `tick` at least once a millisecond until `state` is DONE."""
+    """One replay of one schedule; call `tick` at least once a millisecond until `state` is DONE.
+
+    Between ticks `prepare` renders what comes next; without it that is done when it is due.
+    """
 
     def __init__(
         self,
         schedule: Schedule,
         start_ns: int,
         transport: Transport,
-        renderer: Renderer,
+        wire: Wire,
         clock: Callable[[], int],
+        terms: Terms,
         *,
-        outage: Outage,
-        timeout_ns: int,
-        seed: int = 1,
+        wall: Callable[[], float],
         cursor: Callable[[int], None] = lambda count: None,
     ) -> None:
-        self.decided = Decided()
-        self.lags_ns: list[int] = []  # of the operations handled since somebody cleared it
         self.state = State.RUNNING
         self.next = 0  # rows of the schedule that were begun
-        self.scheduled = [0, 0, 0]  # operations whose time has come, by kind
-        self.sent = [0, 0, 0]  # operations with at least one attempt, by kind
-        self.undecided: dict[int, Op] = {}
+        self.scheduled = np.zeros(len(KINDS), np.int64)  # operations whose time has come, by kind
+        self.sent = np.zeros(len(KINDS), np.int64)  # operations with at least one attempt, by kind
+        self.progress = Progress(len(schedule))
+        codes, names = schedule.trace.codes("op")
+        self.kinds = np.array([KINDS.index(name) for name in names], np.int8)[codes][schedule.row]
         self._schedule, self._start_ns = schedule, start_ns
-        self._transport, self._renderer, self._clock, self._cursor = transport, renderer, clock, cursor
-        self._outage: Outage = outage
-        self._timeout_ns = timeout_ns
-        self._random = random.Random(seed)
-        self._kinds = [KINDS.index(kind) for kind in schedule.trace.table["op"].to_pylist()]
-        self._again: list[tuple[int, int, int, Op]] = []  # due, n, tries when queued
-        self._held: list[deque[Op]] = [deque() for _ in range(schedule.sessions)]
-        self._in_flight: list[dict[int, Op]] = [{} for _ in range(schedule.sessions)]
-        self._deadlines: deque[tuple[int, int, Op]] = deque()  # deadline, tries when sent; all have one timeout
-        self._batch: dict[int, list[Op]] = {}
-        self._budget = Budget(AGAIN_PER_S, 50)
-        self._block: list[tuple[int, int, int, int, int]] = []
-        self._at = 0
+        self._transport, self._wire, self._clock, self._cursor = transport, wire, clock, cursor
+        self._timeout_ns = terms.timeout_ns
+        self.watch = Watch(schedule, self.progress, self.kinds, start_ns, transport, wire, clock, terms, self.sent)
+        self._windows = Windows(schedule, wire, start_ns, clock, wall)
+        self._ready: deque[Window] = deque()
+        self._tick_at = 0  # of the first window that is ready
+        self._base = op_number(schedule.shard[0], 0)
+        self._flying = 0  # operations in flight that nobody watches
+        self._deadlines: deque[tuple[int, Ints]] = deque()
+        self._decided: list[Ints] = []
+        self._lags: list[Ints] = []
+        self._place = np.zeros(len(schedule), np.int32)  # scratch: finds an answer that came twice in one poll
         self._drain_until_ns = 0
         self._stopping = False
+
+    @property
+    def start_ns(self) -> int:
+        """When the schedule begins."""
+        return self._start_ns
+
+    @property
+    def undecided(self) -> int:
+        """Operations that were begun and are not over."""
+        return self._flying + len(self.watch.ops)
 
     def tick(self) -> None:
         """Handle what arrived, what timed out and what is due, and send it: one write a session."""
         now = self._clock()
-        self._renderer.tick()
-        for event in self._transport.poll(now):
-            if isinstance(event, Answer):
-                self._answer(event.message, now)
-            elif isinstance(event, Up):
-                self._up(event.session, now)
-            else:
-                self._down(event.session, now)
+        self._wire.tick()
+        heard, events = self._transport.poll(now)
+        self._hear(heard)
+        if events:
+            self._happened(events, now)
         self._expire(now)
+        self.watch.tick(now)
         if self.state is State.RUNNING:
             self._begin_due(now)
-        self._send_again(now)
-        self._flush()
+        self.watch.flush()
         if self.state is State.DRAINING and (not self.undecided or now >= self._drain_until_ns):
-            self._finish_all(now)
+            self._finish(now)
+
+    def prepare(self) -> bool:
+        """Render one window ahead of its time; False where there is nothing to do yet."""
+        if self.state is not State.RUNNING or self._windows.exhausted:
+            return False
+        if (
+            self._ready
+            and self._schedule.offset_ns[self._ready[-1].end - 1] > self._clock() - self._start_ns + AHEAD_NS
+        ):
+            return False
+        self._ready.append(self._windows.make())
+        return True
 
     def stop(self) -> None:
         """Send nothing new and nothing again; what is in flight may be answered for one more timeout."""
@@ -137,221 +132,268 @@ class Engine:
             return
         now = self._clock()
         if self.state is State.RUNNING:
-            self._begin_due(now)  # up to this instant the schedule holds
-            self._flush()
+            self._begin_due(now)
+            # up to this instant the schedule holds
+            until = max(self.next, int(np.searchsorted(self._schedule.offset_ns, now - self._start_ns, side="right")))
+            rest = range(self.next, until)
+            self._begun(until)
+            for n in rest:
+                self.scheduled[self.kinds[n]] += 1
+                self.watch.begin(n, now)
+            self.watch.flush()
         self.state, self._stopping = State.DRAINING, True
         self._drain_until_ns = now + self._timeout_ns
-        for op in list(self.undecided.values()):
-            if op.phase is not Phase.IN_FLIGHT and not op.asking:
-                self._give_up(op, now)
+        self.watch.stop(now)
+
+    def take(self) -> Decided | None:
+        """Columns of what was decided since the last call, None where nothing was."""
+        noted = self.watch.noted
+        if noted.decided:
+            self._decided.append(np.array(noted.decided, np.int64))
+            noted.decided = []
+        if not self._decided:
+            return None
+        n = self._decided[0] if len(self._decided) == 1 else np.concatenate(self._decided)
+        self._decided = []
+        return self.progress.take(n, self.kinds, self._schedule.offset_ns[n] + self._start_ns)
+
+    def take_lags(self) -> Ints:
+        """Send lags in ns of the operations handled since the last call."""
+        self._lags.append(np.array(self.watch.noted.lags_ns, np.int64))
+        lags, self._lags, self.watch.noted.lags_ns = self._lags, [], []
+        return np.concatenate(lags)
 
     # -- what is due -------------------------------------------------------------------------------------------------
 
     def _begin_due(self, now: int) -> None:
-        elapsed = now - self._start_ns
-        begun = self.next
         while True:
-            if self._at == len(self._block) and not self._load_block():
-                self.state = State.DRAINING
-                self._drain_until_ns = now + 2 * (HORIZON_NS + self._timeout_ns)
-                break
-            offset, row, session, parent, prior = self._block[self._at]
-            if offset > elapsed:
-                break
-            self._at += 1
-            op = Op(self.next, row, self._kinds[row], session, parent, prior, self._start_ns + offset)
-            op.until_ns = _NEVER if self._outage == "queue" else op.intended_ns + HORIZON_NS
-            self.next += 1
-            self.scheduled[op.kind] += 1
-            self.undecided[op.n] = op
-            self._begin(op, now)
-        if self.next != begun:
-            # before the first byte leaves: a row behind the cursor was surely not sent, one before it may have been
-            self._cursor(self.next)
-
-    def _load_block(self) -> bool:
-        schedule, low = self._schedule, self.next
-        if low >= len(schedule):
-            return False
-        columns = (schedule.offset_ns, schedule.row, schedule.session, schedule.parent, schedule.prior)
-        self._block = list(zip(*(column[low : low + _BLOCK].tolist() for column in columns), strict=True))
-        self._at = 0
-        return True
-
-    def _begin(self, op: Op, now: int) -> None:
-        if self._transport.ready(op.session):
-            self._attempt(op, now)
-            return
-        self.lags_ns.append(now - op.intended_ns)
-        if self._outage == "drop":
-            self._decide(op, UNKNOWN, -1, error="unsent")
-        else:
-            self._hold(op)
-
-    # -- sending -----------------------------------------------------------------------------------------------------
-
-    def _attempt(self, op: Op, now: int) -> None:
-        """Send with this tick's batch; what still waits to be sent again on the same order goes before it."""
-        chain = [op]
-        before = None if op.asking else self.undecided.get(op.prior)
-        while before and before.phase is Phase.WAITING and not before.asking and now < before.until_ns:
-            chain.append(before)
-            before = self.undecided.get(before.prior)
-        for one in reversed(chain):
-            one.phase = Phase.IN_FLIGHT
-            one.tries += 1
-            self._in_flight[one.session][one.n] = one
-            self._batch.setdefault(one.session, []).append(one)
-
-    def _flush(self) -> None:
-        if not self._batch:
-            return
-        renderer = self._renderer
-        for session, ops in self._batch.items():
-            payloads = [
-                renderer.status(op.n, KINDS[op.kind]) if op.asking else renderer.operation(op.n, op.row, op.parent)
-                for op in ops
-            ]
-            now = self._clock()
-            for op in ops:
-                if not op.asking:
-                    op.attempts += 1
-                    if op.sent_ns is None:
-                        op.sent_ns = now
-                        self.sent[op.kind] += 1
-                        if not op.held:
-                            self.lags_ns.append(now - op.intended_ns)
-                self._deadlines.append((now + self._timeout_ns, op.tries, op))
-            self._transport.send(session, payloads)
-        self._batch.clear()
-
-    def _send_again(self, now: int) -> None:
-        self._budget.refill(now)
-        queue = self._again
-        while queue and queue[0][0] <= now:
-            _, _, tries, op = queue[0]
-            if op.phase is not Phase.WAITING or tries != op.tries or op.n not in self.undecided:
-                heapq.heappop(queue)
-                continue
-            if now >= op.until_ns:
-                heapq.heappop(queue)
-                self._give_up(op, now)
-                continue
-            if not self._budget.take():
+            if not self._ready:
+                if self._windows.exhausted:
+                    self.state = State.DRAINING
+                    self._drain_until_ns = now + 2 * (HORIZON_NS + self._timeout_ns)
+                    return
+                if self._schedule.offset_ns[self._windows.next] > self._clock() - self._start_ns:
+                    return
+                self._ready.append(self._windows.make())
+            window = self._ready[0]
+            elapsed = self._clock() - self._start_ns  # anew: one that was made just now ends now
+            while self._tick_at < len(window.ticks):
+                tick = window.ticks[self._tick_at]
+                if tick.due_ns > elapsed:
+                    return
+                if elapsed - max(tick.due_ns, window.rendered_ns) > STALE_NS:
+                    self._windows.again(window)
+                self._tick_at += 1
+                self._begin(tick, window)
+            self._ready.popleft()
+            self._tick_at = 0
+            if self._clock() - now > SLICE_NS:
                 return
-            heapq.heappop(queue)
-            if self._transport.ready(op.session):
-                self._attempt(op, now)
+
+    def _begun(self, count: int) -> None:
+        # before the first byte leaves: a row behind the cursor was surely not sent, one before it may have been
+        self.next = count
+        self._cursor(count)
+
+    def _begin(self, tick: Tick, window: Window) -> None:
+        self._begun(tick.end)
+        n = window.n[tick.low : tick.high]
+        counts = np.bincount(self.kinds[n], minlength=len(KINDS))
+        self.scheduled += counts
+        odd = self._odd(n, window.sessions[tick.low : tick.high]) if self.watch.ops else frozenset()
+        ready, send = self._transport.ready, self._send if self._wire.prerendered else self._render_and_send
+        times, careful = [], []
+        for group in tick.groups:
+            if ready(group.session) and group.session not in odd:
+                send(group, window)
+                times.append(self._clock())
             else:
-                self._hold(op)
+                times.append(0)
+                careful.append(group)
+        sizes = [group.high - group.low for group in tick.groups]
+        sent = np.repeat(np.array(times, np.int64), sizes)
+        if careful:
+            whole = sent > 0
+            n, sent = n[whole], sent[whole]
+            counts = np.bincount(self.kinds[n], minlength=len(KINDS))
+        self._flown(n, sent, counts)
+        now = self._clock()
+        for group in careful:
+            for each in window.n[group.low : group.high].tolist():
+                self.watch.begin(each, now)
 
-    def _hold(self, op: Op) -> None:
-        op.phase, op.held = Phase.HELD, True
-        self._held[op.session].append(op)
+    def _flown(self, n: Ints, sent: Ints, counts: Ints) -> None:
+        if not len(n):
+            return
+        progress = self.progress
+        if self._wire.needs_server_id:
+            mine = progress.state[n] == UNTOUCHED  # rendering one by one may have found an order without an id
+            n, sent = n[mine], sent[mine]
+            counts = np.bincount(self.kinds[n], minlength=len(KINDS))
+            if not len(n):
+                return
+        progress.sent_ns[n], progress.state[n], progress.attempts[n] = sent, IN_FLIGHT, 1
+        self.sent += counts
+        self._flying += len(n)
+        self._lags.append(sent - self._start_ns - self._schedule.offset_ns[n])
+        self._deadlines.append((int(sent[-1]) + self._timeout_ns, n))
 
-    def _wait(self, op: Op, due_ns: int) -> None:
-        op.phase = Phase.WAITING
-        heapq.heappush(self._again, (due_ns, op.n, op.tries, op))
+    def _send(self, group: Group, window: Window) -> None:
+        self._transport.write(group.session, window.data[window.starts[group.low] : window.starts[group.high]])
+
+    def _render_and_send(self, group: Group, window: Window) -> None:
+        schedule, base, ids = self._schedule, self._base, self.progress.server_ids
+        numbers, payloads = [], []
+        for n in window.n[group.low : group.high].tolist():
+            parent = int(schedule.parent[n])
+            if self._wire.needs_server_id and parent >= 0 and parent not in ids:
+                self.watch.begin(n, self._clock())
+                continue
+            named = base + parent if parent >= 0 else -1
+            row = int(schedule.row[n])
+            payloads.append(self._wire.operation(base + n, row, named, group.session, ids.get(parent)))
+            numbers.append(base + n)
+        if numbers:
+            self._transport.send(group.session, numbers, payloads)
+
+    def _odd(self, n: Ints, sessions: Ints) -> frozenset[int]:
+        """Sessions with an operation on an order that is watched: its second attempt has to go first."""
+        prior = self._schedule.prior[n]
+        followed = (prior >= 0) & (self.progress.state[prior] == WATCHED)
+        return frozenset(sessions[followed].tolist())
 
     # -- what happened -----------------------------------------------------------------------------------------------
 
-    def _up(self, session: int, now: int) -> None:
-        held, self._held[session] = self._held[session], deque()
-        for op in held:
-            if op.n in self.undecided:
-                self._wait(op, now)
+    def _hear(self, heard: Heard) -> None:
+        for numbers, seq, epoch, at_ns in starmap(_columns, heard.texts):
+            self._oks(numbers, seq, epoch, at_ns)
+        for came_ns, numbers, seq, epoch in heard.bulk:
+            self._oks(numbers, seq, epoch, np.full(len(numbers), came_ns))
+        for came_ns, answer in heard.answers:
+            self._answer(answer, came_ns)
 
-    def _down(self, session: int, now: int) -> None:
-        lost, self._in_flight[session] = self._in_flight[session], {}
-        for op in lost.values():
-            self._failed(op, now, "disconnected", sure=False)
+    def _oks(self, numbers: Ints, seq: Ints, epoch: Ints, at_ns: Ints) -> None:
+        """Plain oks; those of watched operations go the long way."""
+        progress, n = self.progress, numbers - self._base
+        known = (n >= 0) & (n < self.next)
+        if not known.all():
+            n, seq, epoch, at_ns = n[known], seq[known], epoch[known], at_ns[known]
+        state = progress.state[n]
+        plain = state == IN_FLIGHT
+        if not plain.all():
+            for k in np.flatnonzero(state == WATCHED).tolist():
+                op = self.watch.ops.get(int(n[k]))
+                if op is not None:
+                    found = Answer(int(n[k]), Meaning.OK, seq=int(seq[k]), epoch=int(epoch[k]))
+                    self.watch.answer(op, found, int(at_ns[k]))
+            n, seq, epoch, at_ns = n[plain], seq[plain], epoch[plain], at_ns[plain]
+        order = np.arange(len(n), dtype=np.int32)
+        self._place[n] = order
+        once = self._place[n] == order
+        if not once.all():
+            n, seq, epoch, at_ns = n[once], seq[once], epoch[once], at_ns[once]
+        progress.state[n], progress.outcome[n], progress.answered_ns[n] = DECIDED, OK, at_ns
+        progress.seq[n], progress.epoch[n] = seq, epoch
+        self._flying -= len(n)
+        if len(n):
+            self._decided.append(n)
+
+    def _answer(self, answer: Answer, now: int) -> None:
+        n, progress = answer.number - self._base, self.progress
+        if not 0 <= n < self.next:
+            return
+        state = int(progress.state[n])
+        if state == WATCHED:
+            op = self.watch.ops.get(n)
+            if op is not None:
+                self.watch.answer(op, answer, now)
+        elif state == IN_FLIGHT and not answer.asked:
+            if answer.meaning in (Meaning.OK, Meaning.REJECT):
+                self._settled(n, answer, now)
+            else:
+                self._flying -= 1
+                self.watch.answer(self.watch.adopt(n), answer, now)
+
+    def _settled(self, n: int, answer: Answer, now: int) -> None:
+        progress, ok = self.progress, answer.meaning is Meaning.OK
+        progress.state[n], progress.outcome[n], progress.answered_ns[n] = DECIDED, OK if ok else REJECT, now
+        progress.seq[n], progress.epoch[n] = answer.seq or 0, answer.epoch or 0
+        progress.error[n] = 0 if ok else progress.code(answer.code)
+        if answer.server_id is not None:
+            progress.server_ids[n] = answer.server_id
+        self._flying -= 1
+        self._decided.append(np.array([n], np.int64))
+        self.watch.order_decided(n, now)
+
+    def _happened(self, events: Sequence[Event], now: int) -> None:
+        gone = [event.session for event in events if isinstance(event, Down)]
+        if gone:
+            self._lost(self._in_flight(gone), now, "disconnected", unsent=False)
+        for event in events:
+            if isinstance(event, Up):
+                self.watch.up(event.session, now)
+            elif isinstance(event, Down):
+                self.watch.down(event.session, now)
+            elif isinstance(event, Lost):
+                self._lost([number - self._base for number in event.numbers], now, event.reason, unsent=event.unsent)
+            else:
+                self._written(event)
+
+    def _written(self, event: Written) -> None:
+        """What had to wait for a connection has its whole timeout before it."""
+        n = event.number - self._base
+        if self.progress.state[n] == IN_FLIGHT:
+            self.progress.sent_ns[n] = event.at_ns
+            self._deadlines.append((event.at_ns + self._timeout_ns, np.array([n], np.int64)))
+        elif (op := self.watch.ops.get(n)) is not None and op.phase is Phase.IN_FLIGHT:
+            self.watch.written(op, event.at_ns)
+
+    def _lost(self, numbers: Sequence[int], now: int, why: str, *, unsent: bool) -> None:
+        failed: Callable[[Op, int, str], None] = self.watch.unsent if unsent else partial(self.watch.failed, sure=False)
+        for n in numbers:
+            if self.progress.state[n] == IN_FLIGHT:
+                self._flying -= 1
+                failed(self.watch.adopt(n), now, why)
+            elif (op := self.watch.ops.get(n)) is not None and op.phase is Phase.IN_FLIGHT:
+                failed(op, now, why)
+
+    def _in_flight(self, sessions: Sequence[int]) -> list[int]:
+        """Unwatched operations of sessions that wait for their answer; thousands of sessions may be cut off at once."""
+        if not self._deadlines:
+            return []
+        n = np.concatenate([part for _, part in self._deadlines])
+        n = n[self.progress.state[n] == IN_FLIGHT]
+        return n[np.isin(self._schedule.session[n], sessions)].tolist()  # type: ignore[no-any-return]
 
     def _expire(self, now: int) -> None:
-        deadlines = self._deadlines
-        while deadlines and deadlines[0][0] <= now:
-            _, tries, op = deadlines.popleft()
-            if op.phase is Phase.IN_FLIGHT and op.tries == tries and op.n in self.undecided:
-                self._failed(op, now, "timeout", sure=False)
-        for held in self._held:
-            while held and (held[0].n not in self.undecided or now >= held[0].until_ns):
-                op = held.popleft()
-                if op.n in self.undecided:
-                    self._give_up(op, now)
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, n = self._deadlines.popleft()
+            for late in n[self.progress.state[n] == IN_FLIGHT].tolist():
+                if self.progress.sent_ns[late] + self._timeout_ns > now:
+                    continue  # it had to wait for a connection, and has another deadline
+                self._flying -= 1
+                self.watch.failed(self.watch.adopt(late), now, "timeout", sure=False)
 
-    def _answer(self, message: dict[str, Any], now: int) -> None:
-        found = self._renderer.number(str(message.get("reqId", "")))
-        op = self.undecided.get(found[0]) if found else None
-        if found is None or op is None:
-            return  # a pong, or a late answer to what is decided
-        code = int(message.get("retCode", -1))
-        data = message.get("data") or {}
-        if found[1]:
-            self._status(op, code, data, now)
-            return
-        meaning = classify(code)
-        if meaning is Meaning.OK:
-            self._decide(op, OK, now, data)
-        elif meaning is Meaning.REJECT:
-            self._decide(op, REJECT, now, data, str(code))
-        elif op.asking or op.phase is not Phase.IN_FLIGHT:
-            return  # of an attempt that was given up before; the next one tells
-        elif meaning is Meaning.DUPLICATE:
-            op.cause = str(code)
-            self._ask(op, now)
-        else:
-            self._failed(op, now, str(code), sure=meaning is Meaning.UNAVAILABLE)
-
-    def _status(self, op: Op, code: int, data: dict[str, Any], now: int) -> None:
-        if not op.asking:
-            return
-        if classify(code) is not Meaning.OK:
-            self._failed(op, now, str(code), sure=True)
-        elif not data.get("found"):
-            self._decide(op, UNKNOWN, -1, error=op.cause)
-        elif data.get("code"):
-            self._decide(op, REJECT, now, data, str(data["code"]))
-        else:
-            self._decide(op, OK, now, data)
-
-    def _failed(self, op: Op, now: int, cause: str, *, sure: bool) -> None:
-        """An attempt, or a question, came to nothing; `sure`: it was certainly not executed."""
-        self._in_flight[op.session].pop(op.n, None)
-        if not op.asking:
-            op.doubt = op.doubt or not sure
-            op.cause = cause
-        again = op.asking or (self._outage == "retry-idempotent" and not self._stopping)
-        if not again or now >= op.until_ns:
-            self._give_up(op, now)
-            return
-        back_off = min(LAST_BACK_OFF_NS, FIRST_BACK_OFF_NS << min(op.failures, 8))
-        op.failures += 1
-        self._wait(op, now + round(back_off * (0.75 + 0.5 * self._random.random())))
-
-    def _give_up(self, op: Op, now: int) -> None:
-        if op.asking:
-            self._decide(op, UNKNOWN, -1, error="unresolved")
-        elif op.sent_ns is None:
-            self._decide(op, UNKNOWN, -1, error="unsent")
-        elif op.doubt:
-            self._ask(op, now)
-        else:
-            self._decide(op, REJECT, now, error=op.cause)
-
-    def _ask(self, op: Op, now: int) -> None:
-        self._in_flight[op.session].pop(op.n, None)
-        op.asking, op.failures, op.until_ns = True, 0, now + HORIZON_NS
-        self._wait(op, now)
-
-    def _decide(
-        self, op: Op, outcome: int, answered_ns: int, data: dict[str, Any] | None = None, error: str | None = None
-    ) -> None:
-        del self.undecided[op.n]
-        self._in_flight[op.session].pop(op.n, None)
-        data = data or {}
-        self.decided.add(op, outcome, answered_ns, data.get("seq"), data.get("epoch"), error)
-
-    def _finish_all(self, now: int) -> None:
-        for op in list(self.undecided.values()):
-            op.asking = op.asking or op.doubt or op.phase is Phase.IN_FLIGHT
-            self._give_up(op, now)
+    def _finish(self, now: int) -> None:
+        for part in [part for _, part in self._deadlines]:
+            for n in part[self.progress.state[part] == IN_FLIGHT].tolist():
+                self._flying -= 1
+                self.watch.adopt(n)
+        self.watch.finish(now)
         self.state = State.DONE
+
+
+_POWERS = 10 ** np.arange(9, -1, -1, dtype=np.int64)
+
+
+def _columns(found: Sequence[tuple[bytes, bytes, bytes]], at_ns: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+    """Numbers, sequence numbers, epochs and times of plain oks that came as text."""
+    digits, seqs, epochs = zip(*found, strict=True)
+    numbers = (np.frombuffer(b"".join(digits), np.uint8).reshape(-1, 10).astype(np.int64) - 48) @ _POWERS
+    count = len(digits)
+    return (
+        numbers,
+        np.fromiter(map(int, seqs), np.int64, count),
+        np.fromiter(map(int, epochs), np.int64, count),
+        at_ns,
+    )

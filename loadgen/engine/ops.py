@@ -1,26 +1,34 @@
-"""One operation while it is undecided, the columns of those that are decided, and the pace of second attempts."""
+"""What is known of every operation while a replay runs: columns for all, an object for those that need attention."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
+from typing import Self
 
-KINDS = ("place", "cancel", "amend")
+import numpy as np
+import numpy.typing as npt
+
+from loadgen.trace import KINDS as KINDS
+from loadgen.venues.wire import Ints
+
 OK, REJECT, UNKNOWN = 0, 1, 2
 OUTCOMES = ("ok", "reject", "unknown")
+UNTOUCHED, IN_FLIGHT, WATCHED, DECIDED = 0, 1, 2, 3
+"""State of an operation: not begun, its first attempt on its way, looked after one by one, over."""
 
 
 class Phase(IntEnum):
-    """Where an undecided operation stands."""
+    """Where a watched operation stands."""
 
-    HELD = 0  # until its session has a connection
+    HELD = 0  # until its session has a connection, or its order an id
     WAITING = 1  # for its next attempt
     IN_FLIGHT = 2
 
 
 @dataclass(slots=True, eq=False)
 class Op:
-    """One intent; every attempt carries the same ids."""
+    """One intent that did not go smoothly; every attempt carries the same ids."""
 
     n: int
     row: int
@@ -30,7 +38,7 @@ class Op:
     prior: int  # n of the operation before it on that order
     intended_ns: int
     phase: Phase = Phase.WAITING
-    sent_ns: int | None = None  # first attempt
+    sent_ns: int = 0  # first attempt; 0: none yet
     attempts: int = 0
     tries: int = 0  # attempts and status questions; tells a timer or a queue entry that it is out of date
     failures: int = 0  # since the start, or since the first status question; sets the back-off
@@ -43,37 +51,73 @@ class Op:
 
 @dataclass(slots=True)
 class Decided:
-    """Columns of the operations decided since the last `take`; -1 stands for null in the integer columns."""
+    """Columns of decided operations; -1 stands for null, `error` indexes `errors`, whose entry 0 is none."""
 
-    n: list[int] = field(default_factory=list)
-    kind: list[int] = field(default_factory=list)
-    intended_ns: list[int] = field(default_factory=list)
-    sent_ns: list[int] = field(default_factory=list)
-    answered_ns: list[int] = field(default_factory=list)
-    outcome: list[int] = field(default_factory=list)
-    seq: list[int] = field(default_factory=list)
-    epoch: list[int] = field(default_factory=list)
-    attempts: list[int] = field(default_factory=list)
-    error: list[str | None] = field(default_factory=list)
+    n: Ints
+    kind: Ints
+    intended_ns: Ints
+    sent_ns: Ints
+    answered_ns: Ints
+    outcome: Ints
+    seq: Ints
+    epoch: Ints
+    attempts: Ints
+    error: Ints
+    errors: list[str]
 
-    def add(
-        self, op: Op, outcome: int, answered_ns: int, seq: int | None, epoch: int | None, error: str | None
-    ) -> None:
-        """Append one decided operation."""
-        self.n.append(op.n)
-        self.kind.append(op.kind)
-        self.intended_ns.append(op.intended_ns)
-        self.sent_ns.append(-1 if op.sent_ns is None else op.sent_ns)
-        self.answered_ns.append(answered_ns)
-        self.outcome.append(outcome)
-        self.seq.append(-1 if seq is None else seq)
-        self.epoch.append(-1 if epoch is None else epoch)
-        self.attempts.append(op.attempts)
-        self.error.append(error)
+    def __len__(self) -> int:
+        return len(self.n)
 
-    def since(self, start: int) -> Decided:
-        """A copy of what was added after the first `start` operations."""
-        return Decided(*(getattr(self, name)[start:] for name in self.__slots__))
+    @classmethod
+    def join(cls, parts: list[Self]) -> Self:
+        """One behind the other; all must share `errors`, and there must be one."""
+        names = [name for name in cls.__slots__ if name != "errors"]
+        columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        return cls(**columns, errors=parts[0].errors)
+
+
+class Progress:
+    """Columns of all operations of a schedule, by n; zero pages cost no memory until they are written."""
+
+    def __init__(self, count: int) -> None:
+        self.state = np.zeros(count, np.uint8)
+        self.sent_ns = np.zeros(count, np.int64)
+        self.answered_ns = np.zeros(count, np.int64)
+        self.outcome = np.zeros(count, np.uint8)
+        self.seq = np.zeros(count, np.int64)
+        self.epoch = np.zeros(count, np.int32)
+        self.attempts = np.zeros(count, np.uint8)
+        self.error = np.zeros(count, np.int16)
+        self.errors: list[str] = [""]
+        self.server_ids: dict[int, bytes] = {}
+        self._codes = {"": 0}
+
+    def code(self, error: str | None) -> int:
+        """The number of an error text."""
+        if not error:
+            return 0
+        if error not in self._codes and len(self.errors) < 30_000:
+            self._codes[error] = len(self.errors)
+            self.errors.append(error)
+        return self._codes.get(error, 0)
+
+    def take(self, n: Ints, kinds: npt.NDArray[np.int8], intended_ns: Ints) -> Decided:
+        """The columns of decided operations."""
+        sent, seq, epoch = self.sent_ns[n], self.seq[n], self.epoch[n].astype(np.int64)
+        answered = self.answered_ns[n]
+        return Decided(
+            n,
+            kinds[n].astype(np.int64),
+            intended_ns,
+            np.where(sent == 0, -1, sent),
+            np.where(answered == 0, -1, answered),
+            self.outcome[n].astype(np.int64),
+            np.where(seq == 0, -1, seq),
+            np.where(epoch == 0, -1, epoch),
+            self.attempts[n].astype(np.int64),
+            self.error[n].astype(np.int64),
+            self.errors,
+        )
 
 
 class Budget:

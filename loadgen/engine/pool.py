@@ -1,26 +1,28 @@
-"""One WebSocket connection per session, on non-blocking sockets and one epoll, spread over the venue's gateways.
+"""The connections of all sessions, on non-blocking sockets and one epoll, spread over the venue's endpoints.
 
-Nothing here blocks or sleeps. A connection that dies goes to the next gateway at once; where opening one fails, after
-50 ms.
+Nothing here blocks or sleeps. A connection that dies goes to the next endpoint at once; where opening one fails, after
+50 ms. New connections are paced: thousands of clients that come back at once would be a second disaster.
 """
 
 from __future__ import annotations
 
-import base64
 import errno
 import random
 import select
 import socket
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-import orjson
+import numpy as np
 
-from drills.errors import DefinitionError
-from loadgen.engine import ws
+from loadgen.engine.lines import Line, State
+from loadgen.engine.ops import Budget
+from loadgen.engine.queues import Queues
+from loadgen.engine.signals import Down, Event, Heard, Lost, Up, Written
+from loadgen.engine.tls import Tls
+from loadgen.venues.wire import Inbox, ProtocolError, Wire
+
+__all__ = ["Down", "Event", "Heard", "Lost", "Pool", "Up", "Written"]
 
 MS = 1_000_000
 BACK_OFF_NS = 50 * MS
@@ -28,262 +30,309 @@ OPEN_TIMEOUT_NS = 1000 * MS
 QUIET_NS = 500 * MS
 """A connection that said nothing for so long is pinged."""
 DEAD_NS = 1500 * MS
-"""A connection that said nothing for so long, pings and all, is given up: its peer is frozen or cut off."""
+"""A connection that said nothing for so long, and not to a ping either, is given up: its peer is frozen or cut off."""
 _TIMER_NS = 10 * MS
 _READ = 1 << 18
 _READABLE, _WRITABLE = 1, 4  # of epoll; a patched select module may lack the names
 
 
-class Endpoint(NamedTuple):
-    """Where a gateway listens."""
-
-    host: str
-    port: int
-    path: str
-
-
-class Up(NamedTuple):
-    """A session is connected and signed in."""
-
-    session: int
-
-
-class Down(NamedTuple):
-    """A session that was up has lost its connection."""
-
-    session: int
-    reason: str
-
-
-class Answer(NamedTuple):
-    """A message of the venue to a session."""
-
-    session: int
-    message: dict[str, Any]
-
-
-Event = Up | Down | Answer
-
-
-class _State(Enum):
-    IDLE = 0
-    CONNECTING = 1
-    UPGRADING = 2
-    SIGNING_IN = 3
-    READY = 4
-
-
-@dataclass(slots=True)
-class _Connection:
-    session: int
-    endpoint: int
-    state: _State = _State.IDLE
-    socket: socket.socket | None = None
-    due_ns: int = 0  # idle: when to open; opening: when to give up
-    heard_ns: int = 0
-    pinged_ns: int = 0
-    ready_ns: int = 0
-    key: bytes = b""
-    head: bytes = b""
-    out: bytearray = field(default_factory=bytearray)
-    decoder: ws.Decoder = field(default_factory=ws.Decoder)
-
-
-def endpoint(url: str) -> Endpoint:
-    """Host, port and path of a ws:// address; raises DefinitionError for anything else."""
-    parts = urlsplit(url)
-    if parts.scheme != "ws" or not parts.hostname:
-        raise DefinitionError(url, "is not a ws:// address", hint="the replay speaks plain WebSocket only")
-    return Endpoint(parts.hostname, parts.port or 80, parts.path or "/")
-
-
 class Pool:
-    """The connections of all sessions.
+    """Connections by session: one each, or, where the wire is serial, up to `connections`.
 
-    `auth(session)` renders the sign-in message. `make_socket` and `make_epoll` let a caller whose process patches the
-    standard library pass the real ones.
+    `make_socket` and `make_epoll` let a caller whose process patches the standard library pass the real ones;
+    `tls` makes the encrypted side of a connection to an endpoint that asks for it.
     """
 
     def __init__(
         self,
-        urls: Sequence[str],
-        sessions: int,
-        auth: Callable[[int], bytes],
+        wire: Wire,
+        sessions: Iterable[int],
         *,
         seed: int = 1,
+        connections: int = 1,
+        connects_per_s: float = 500.0,
+        timeout_ns: int = 2000 * MS,
+        tls: Callable[[str], Tls] | None = None,
         make_socket: Callable[..., socket.socket] = socket.socket,
         make_epoll: Callable[[], Any] | None = None,
     ) -> None:
-        self._endpoints = [endpoint(url) for url in urls]
-        self._auth, self._make_socket = auth, make_socket
+        self._wire, self._make_socket, self._tls = wire, make_socket, tls
         self._epoll = (make_epoll or select.epoll)()
         self._rng = random.Random(seed)
-        self._all = [_Connection(session, session % len(self._endpoints)) for session in range(sessions)]
-        self._by_fd: dict[int, _Connection] = {}
+        self._lines = {
+            session: [
+                Line(session, (session + k) % len(wire.endpoints)) for k in range(connections if wire.serial else 1)
+            ]
+            for session in sessions
+        }
+        self._first = {session: lines[0] for session, lines in self._lines.items()}
+        # to be open, others only as they are needed; in order, for what the seed decides must not hang on addresses
+        self._wanted = dict.fromkeys(self._first.values())
+        self._by_fd: dict[int, Line] = {}
         self._events: list[Event] = []
-        self._blocked: set[int] = set()  # sessions with bytes that the kernel did not take yet
+        self._blocked: set[Line] = set()  # with bytes that the kernel did not take yet
+        self._opening = Budget(connects_per_s, max(1.0, connects_per_s / 10))
         self._timer_ns = 0
+        self._buffer = memoryview(bytearray(_READ))
+        self._queues = Queues(timeout_ns) if wire.serial else None
+        self._now = 0
+        self.opened = 0
         self.last_error = "not tried yet"
 
     def ready(self, session: int) -> bool:
         """Whether a session may send now."""
-        return self._all[session].state is _State.READY
+        if self._queues is None:
+            return self._first[session].state is State.READY
+        return any(line.state is State.READY for line in self._lines[session])
 
     def all_ready(self) -> bool:
         """Whether every session may send now."""
-        return all(connection.state is _State.READY for connection in self._all)
+        return all(map(self.ready, self._lines))
 
-    def send(self, session: int, payloads: Sequence[bytes]) -> None:
-        """Send messages of a ready session in one write; what the kernel does not take now follows with later polls."""
-        connection = self._all[session]
-        rng = self._rng
-        connection.out += b"".join([ws.frame(payload, rng) for payload in payloads])
-        self._flush(connection)
+    def write(self, session: int, data: memoryview) -> None:
+        """Write bytes as they go out, on a ready session; what the kernel does not take follows with later polls."""
+        line = self._first[session]
+        if line.out or line.tls is not None:
+            self._put(line, bytes(data))
+            return
+        assert line.socket is not None
+        try:
+            taken = line.socket.send(data)
+        except BlockingIOError:
+            taken = 0
+        except OSError:
+            return  # the next read reports it and drops the connection
+        if taken < len(data):
+            line.out += data[taken:]
+            self._blocked.add(line)
 
-    def poll(self, now_ns: int) -> list[Event]:
-        """Read and write what is possible now, open and close what is due; returns what happened, in order."""
+    def send(self, session: int, numbers: Sequence[int], payloads: Sequence[bytes]) -> None:
+        """Send rendered messages of a ready session: in one write, or, where the wire is serial, one a connection."""
+        if self._queues is None:
+            line = self._first[session]
+            assert line.conversation is not None
+            self._put(line, line.conversation.frame(numbers, payloads))
+            return
+        for number, payload in zip(numbers, payloads, strict=True):
+            self._queues.put(session, number, payload, self._now)
+        self._serve(session, told=False)
+
+    def poll(self, now_ns: int) -> tuple[Heard, Sequence[Event]]:
+        """Read and write what is possible now, open and close what is due; returns what was heard and what happened."""
+        self._now = now_ns
+        inbox, heard = Inbox(), Heard()
+        marks: list[tuple[int, int]] = []  # texts in the inbox so far, and when they came
         for fd, _ in self._epoll.poll(0):
-            connection = self._by_fd.get(fd)
-            if connection is not None:
-                self._advance(connection, now_ns)
-        for session in tuple(self._blocked):
-            self._flush(self._all[session])
+            line = self._by_fd.get(fd)
+            if line is not None:
+                before = inbox.count()
+                self._advance(line, now_ns, inbox)
+                if inbox.count() != before:
+                    heard.collect(inbox, now_ns, marks)
+                    if self._queues is not None:
+                        self._queues.answered(line)
+                        self._serve(line.session, told=True)
+        for line in tuple(self._blocked):
+            self._flush(line)
         if now_ns - self._timer_ns >= _TIMER_NS:
             self._timer_ns = now_ns
-            for connection in self._all:
-                self._timers(connection, now_ns)
+            self._opening.refill(now_ns)
+            for line in tuple(self._wanted):
+                self._timers(line, now_ns)
+        if self._queues is not None:
+            self._events += self._queues.expire(now_ns)
+        if inbox.found:
+            sizes = np.diff([0, *(count for count, _ in marks)])
+            heard.texts.append((inbox.found, np.repeat(np.array([at for _, at in marks], np.int64), sizes)))
         events, self._events = self._events, []
-        return events
+        return heard, events
+
+    def disconnect(self, share: float, now_ns: int) -> int:
+        """Hang up a share (0 to 1) of the open connections, as clients that lose their network; returns how many."""
+        up = [line for lines in self._lines.values() for line in lines if line.state is State.READY]
+        gone = self._rng.sample(up, round(share * len(up)))
+        for line in gone:
+            self._drop(line, now_ns, "hung up by the replay")
+        return len(gone)
+
+    def withdraw(self) -> None:
+        """Send nothing that still waits for a free connection; the next poll says what that was."""
+        if self._queues is not None:
+            self._events += self._queues.withdraw()
 
     def close(self) -> None:
         """Close every connection without a word; idempotent."""
-        for connection in self._all:
-            if connection.socket is not None:
-                connection.socket.close()
-                connection.socket, connection.state = None, _State.IDLE
+        for line in self._by_fd.values():
+            if line.socket is not None:
+                line.socket.close()
+                line.socket, line.state = None, State.IDLE
         self._by_fd.clear()
         self._epoll.close()
 
-    def _timers(self, connection: _Connection, now_ns: int) -> None:
-        state = connection.state
-        if state is _State.IDLE:
-            if now_ns >= connection.due_ns:
-                self._open(connection, now_ns)
-        elif state is not _State.READY:
-            if now_ns >= connection.due_ns:
-                self._drop(connection, now_ns, f"no answer while {state.name.lower().replace('_', ' ')}")
-        elif now_ns - connection.heard_ns >= DEAD_NS:
-            self._drop(connection, now_ns, "silent")
-        elif now_ns - max(connection.heard_ns, connection.pinged_ns) >= QUIET_NS:
-            connection.pinged_ns = now_ns
-            self.send(connection.session, [b'{"op":"ping"}'])
+    # -- opening -----------------------------------------------------------------------------------------------------
 
-    def _open(self, connection: _Connection, now_ns: int) -> None:
-        target = self._endpoints[connection.endpoint]
-        sock = self._make_socket(socket.AF_INET, socket.SOCK_STREAM)
+    def _timers(self, line: Line, now_ns: int) -> None:
+        if line.state is State.IDLE:
+            if now_ns >= line.due_ns and self._opening.take():
+                self._open(line, now_ns)
+        elif line.state is not State.READY:
+            if now_ns >= line.due_ns:
+                self._drop(line, now_ns, f"no answer while {line.state.value}")
+        elif self._queues is not None:
+            if self._queues.stuck(line, now_ns):
+                self._drop(line, now_ns, "no answer to a request")
+        elif now_ns - line.heard_ns >= DEAD_NS and line.heard_ns < line.pinged_ns <= now_ns - QUIET_NS:
+            self._drop(line, now_ns, "silent")  # not where we stood still ourselves, and have not asked
+        elif now_ns - max(line.heard_ns, line.pinged_ns) >= QUIET_NS and line.conversation is not None:
+            line.pinged_ns = now_ns
+            self._put(line, line.conversation.ping())
+
+    def _open(self, line: Line, now_ns: int) -> None:
+        target = self._wire.endpoints[line.endpoint]
+        try:
+            sock = self._make_socket(socket.AF_INET6 if ":" in target.host else socket.AF_INET, socket.SOCK_STREAM)
+        except OSError as error:  # too many open files: others may close some
+            self._drop(line, now_ns, error.strerror or str(error))
+            return
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.socket, connection.state = sock, _State.CONNECTING
-        connection.due_ns, connection.heard_ns = now_ns + OPEN_TIMEOUT_NS, now_ns
-        connection.out, connection.head, connection.decoder = bytearray(), b"", ws.Decoder()
-        result = sock.connect_ex((target.host, target.port))
-        if result not in (0, errno.EINPROGRESS):
-            self._drop(connection, now_ns, errno.errorcode.get(result, str(result)))
+        self.opened += 1
+        line.opened(sock, now_ns + OPEN_TIMEOUT_NS, now_ns)
+        try:
+            if target.tls:
+                assert self._tls is not None
+                line.tls = self._tls(target.host)
+            result = sock.connect_ex((target.host, target.port))
+        except (OSError, ValueError) as error:  # a name that does not resolve, or is none
+            self._drop(line, now_ns, getattr(error, "strerror", None) or str(error))
             return
-        self._by_fd[sock.fileno()] = connection
+        if result not in (0, errno.EINPROGRESS):
+            self._drop(line, now_ns, errno.errorcode.get(result, str(result)))
+            return
+        self._by_fd[sock.fileno()] = line
         self._epoll.register(sock.fileno(), _WRITABLE)
 
-    def _advance(self, connection: _Connection, now_ns: int) -> None:
+    def _connected(self, line: Line, now_ns: int) -> None:
+        assert line.socket is not None
+        failed = line.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if failed:
+            self._drop(line, now_ns, errno.errorcode.get(failed, str(failed)))
+            return
+        line.state, line.conversation = (
+            State.GREETING,
+            self._wire.converse(line.session, self._wire.endpoints[line.endpoint]),
+        )
+        self._epoll.modify(line.socket.fileno(), _READABLE)
+        self._put(line, line.conversation.greet())
+        if line.tls is not None:
+            line.out += line.tls.start()
+            self._flush(line)
+        self._look(line, now_ns)
+
+    # -- reading and writing -----------------------------------------------------------------------------------------
+
+    def _advance(self, line: Line, now_ns: int, inbox: Inbox) -> None:
+        before = inbox.count()
         try:
-            if connection.state is _State.CONNECTING:
-                self._connected(connection, now_ns)
+            if line.state is State.CONNECTING:
+                self._connected(line, now_ns)
                 return
-            assert connection.socket is not None
-            data = connection.socket.recv(_READ)
-            if not data:
-                self._drop(connection, now_ns, "closed by the gateway")
+            assert line.socket is not None
+            assert line.conversation is not None
+            count = line.socket.recv_into(self._buffer)
+            if not count:
+                if self._queues is not None:
+                    line.conversation.feed(b"", inbox)  # an answer without a length ends with its connection
+                self._drop(line, now_ns, "closed by the venue")
                 return
-            connection.heard_ns = now_ns
-            if connection.state is _State.UPGRADING:
-                data = self._upgraded(connection, data)
-            for opcode, payload in connection.decoder.feed(data):
-                if not self._take(connection, opcode, payload, now_ns):
-                    return
+            line.heard_ns = now_ns
+            data = bytes(self._buffer[:count])
+            if line.tls is not None:
+                data, back = line.tls.read(data)
+                line.out += back
+            if data:
+                reply = line.conversation.feed(data, inbox)
+                if reply:
+                    self._put(line, reply)
+            self._flush(line)
+            self._look(line, now_ns)
         except BlockingIOError:
             return
-        except (OSError, ws.ProtocolError, ValueError) as error:
-            self._drop(connection, now_ns, getattr(error, "strerror", None) or str(error))
+        except (OSError, ProtocolError, ValueError) as error:
+            if self._queues is not None and inbox.count() != before:
+                self._queues.answered(line)  # its answer came with its end
+            self._drop(line, now_ns, getattr(error, "strerror", None) or str(error))
 
-    def _connected(self, connection: _Connection, now_ns: int) -> None:
-        assert connection.socket is not None
-        failed = connection.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if failed:
-            self._drop(connection, now_ns, errno.errorcode.get(failed, str(failed)))
-            return
-        target = self._endpoints[connection.endpoint]
-        connection.key = base64.b64encode(self._rng.randbytes(16))
-        connection.state = _State.UPGRADING
-        self._epoll.modify(connection.socket.fileno(), _READABLE)
-        connection.out += ws.request(f"{target.host}:{target.port}", target.path, connection.key)
-        self._flush(connection)
+    def _look(self, line: Line, now_ns: int) -> None:
+        """Notice that a conversation has got as far as it must."""
+        greeted = line.conversation is not None and line.conversation.ready and (line.tls is None or line.tls.ready)
+        if line.state is State.GREETING and greeted:
+            first = not self.ready(line.session)
+            line.state, line.ready_ns = State.READY, now_ns
+            if first:
+                self._events.append(Up(line.session))
+            if self._queues is not None:
+                self._serve(line.session, told=True)
 
-    def _upgraded(self, connection: _Connection, data: bytes) -> bytes:
-        """Bytes behind the answer to the handshake; sends the sign-in once it is complete."""
-        connection.head += data
-        head, blank, rest = connection.head.partition(b"\r\n\r\n")
-        if not blank:
-            return b""
-        ws.check_response(head, connection.key)
-        connection.state = _State.SIGNING_IN
-        self.send(connection.session, [self._auth(connection.session)])
-        return rest
+    def _put(self, line: Line, data: bytes) -> None:
+        if line.tls is not None:
+            data = line.tls.write(data)
+        line.out += data
+        self._flush(line)
 
-    def _take(self, connection: _Connection, opcode: int, payload: bytes, now_ns: int) -> bool:
-        """Handle one message; False when the connection is gone."""
-        if opcode == ws.CLOSE:
-            self._drop(connection, now_ns, "closed by the gateway")
-            return False
-        if opcode == ws.PING:
-            connection.out += ws.frame(payload, self._rng, ws.PONG)
-            self._flush(connection)
-        elif opcode in (ws.TEXT, ws.BINARY):
-            message = orjson.loads(payload)
-            if connection.state is _State.READY:
-                self._events.append(Answer(connection.session, message))
-            elif message.get("op") == "auth":
-                if message.get("retCode") != 0:
-                    self._drop(connection, now_ns, f"sign-in refused: {message.get('retCode')} {message.get('retMsg')}")
-                    return False
-                connection.state, connection.ready_ns = _State.READY, now_ns
-                self._events.append(Up(connection.session))
-        return True
-
-    def _flush(self, connection: _Connection) -> None:
-        self._blocked.discard(connection.session)
-        if connection.socket is None or not connection.out:
+    def _flush(self, line: Line) -> None:
+        self._blocked.discard(line)
+        if line.socket is None or not line.out:
             return
         try:
-            sent = connection.socket.send(connection.out)
-            del connection.out[:sent]
+            sent = line.socket.send(line.out)
+            del line.out[:sent]
         except BlockingIOError:
             sent = 0
         except OSError:
             return  # the next read reports it and drops the connection
-        if connection.out:
-            self._blocked.add(connection.session)
+        if line.out:
+            self._blocked.add(line)
 
-    def _drop(self, connection: _Connection, now_ns: int, reason: str) -> None:
-        target = self._endpoints[connection.endpoint]
-        self.last_error = f"{target.host}:{target.port}: {reason}"
-        if connection.socket is not None:
-            self._by_fd.pop(connection.socket.fileno(), None)
-            connection.socket.close()  # the kernel takes a closed descriptor out of the epoll set
-        was_ready = connection.state is _State.READY
-        connection.socket, connection.state = None, _State.IDLE
-        connection.endpoint = (connection.endpoint + 1) % len(self._endpoints)
-        lived = was_ready and now_ns - connection.ready_ns >= BACK_OFF_NS
-        connection.due_ns = now_ns if lived else now_ns + BACK_OFF_NS
-        if was_ready:
-            self._events.append(Down(connection.session, reason))
-        if lived:
-            self._open(connection, now_ns)
+    def _drop(self, line: Line, now_ns: int, reason: str) -> None:
+        self.last_error = f"{self._wire.endpoints[line.endpoint]}: {reason}"
+        if line.socket is not None:
+            self._by_fd.pop(line.socket.fileno(), None)
+            line.socket.close()  # the kernel takes a closed descriptor out of the epoll set
+        was_ready = line.state is State.READY
+        self._blocked.discard(line)
+        line.socket, line.state, line.tls, line.conversation = None, State.IDLE, None, None
+        line.endpoint = (line.endpoint + 1) % len(self._wire.endpoints)
+        lived = was_ready and (line.useful or now_ns - line.ready_ns >= BACK_OFF_NS)
+        line.due_ns = now_ns if lived else now_ns + BACK_OFF_NS
+        if self._queues is not None:
+            self._events += self._queues.dropped(line)
+            if line is not self._first[line.session]:
+                self._wanted.pop(line, None)
+        elif was_ready:
+            self._events.append(Down(line.session, reason))
+        if lived and line in self._wanted and self._opening.take():
+            self._open(line, now_ns)
+
+    # -- one request at a time ---------------------------------------------------------------------------------------
+
+    def _serve(self, session: int, *, told: bool) -> None:
+        """Put waiting requests on free connections; open one more where they are too few.
+
+        `told`: the engine has handed them over before, and hears when they leave.
+        """
+        assert self._queues is not None
+        for line in self._lines[session]:
+            if line.state is State.READY and not self._queues.busy(line):
+                entry = self._queues.next(session, line, self._now)
+                if entry is None:
+                    return
+                assert line.conversation is not None
+                self._put(line, line.conversation.frame([entry.number], [entry.payload]))
+                if told:
+                    self._events.append(Written(entry.number, self._now))
+        if self._queues.waiting(session):
+            spare = next((line for line in self._lines[session] if line not in self._wanted), None)
+            if spare is not None and self._opening.take():
+                self._wanted[spare] = None
+                self._open(spare, self._now)

@@ -38,7 +38,7 @@ class FakeVenue:
         self.hashes: list[dict[str, str]] = [{} for _ in range(engines)]
         self.problems: list[str] = []
         self.sign_ins: list[str] = []
-        self.attempts = 0
+        self.attempts = self.pings = 0
         self._folder, self._counts = folder, (gateways, engines)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fake venue", daemon=True)
@@ -199,6 +199,7 @@ class FakeVenue:
                     account = self._sign_in(raw)
                     await socket.send_json({"op": "auth", "reqId": raw["reqId"], "retCode": 0 if account else 10004})
                 elif raw["op"] == "ping":
+                    self.pings += 1
                     await socket.send_json({"op": "pong"})
                 else:
                     answer = self._handle(account, raw)

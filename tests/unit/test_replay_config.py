@@ -46,11 +46,13 @@ def test_a_missing_configuration_is_one_line(tmp_path: Path) -> None:
 
 
 def test_locust_is_started_headless_and_quiet(tmp_path: Path) -> None:
-    argv = launch.command(tmp_path / "r" / "load" / "config.json")
+    path = made(tmp_path).save()
+    argv = launch.command(path)
     assert argv[1:3] == ["-m", "locust"]
     assert "--headless" in argv
-    assert argv[-2:] == ["--muster-config", str(tmp_path / "r" / "load" / "config.json")]
-    assert argv[argv.index("--logfile") + 1] == str(tmp_path / "r" / "logs" / "locust.log")
+    assert "--master" not in argv
+    assert argv[argv.index("--muster-config") + 1] == str(path)
+    assert argv[argv.index("--logfile") + 1] == str(tmp_path / "r-1" / "logs" / "locust.log")
     assert Path(argv[argv.index("-f") + 1]).is_file()
 
 
