@@ -47,7 +47,9 @@ REFUSALS = {
     "environment": "the environment is not one that may be drilled yet",
     "needs-people": "a phase of the drill asks people or follows an SOP; not yet run",
     "not-allowed": "the policy of the environment does not allow a fault of the drill",
+    "not-sanitised": "the trace is not sanitised, or was changed since; it plays only against the sandbox",
     "open-orphan": "a dead run left something open on the same sandbox: `muster undo RUN` first",
+    "operation-not-allowed": "the trace holds withdrawals or transfers that the policy does not name in `operations`",
     "policy": "the environment has a rule that cannot be enforced yet",
     "sandbox": "the sandbox could not be started: a port in use, a part missing",
     "sandbox-not-up": "the command looks at a running sandbox: `muster sandbox up` first",
@@ -56,6 +58,19 @@ REFUSALS = {
     "target-matches-nothing": "a fault's target names nothing that is there",
 }
 """Every code of a refusal."""
+
+EXPORTS = {
+    "MUSTER_SANDBOX_REST": "the gateways over HTTP; several addresses are separated by commas, here and below",
+    "MUSTER_SANDBOX_WS": "the gateways over WebSocket",
+    "MUSTER_SANDBOX_BINARY": "the gateways by the [binary protocol](sandbox.md#the-binary-protocol)",
+    "MUSTER_SANDBOX_AUDIT": "where the record of executed commands is read",
+    "MUSTER_SANDBOX_SECRET_FILE": "the file with the venue's master secret",
+    "MUSTER_AGENT": "the node agent",
+    "TOXIPROXY_URL": "the proxy of the links",
+    "KUBECONFIG": "for kubectl, which then sees the node agent",
+    "AWS_ENDPOINT_URL": "an address where nobody answers: no call reaches a real account by accident",
+}
+"""Every variable of `muster sandbox env`."""
 
 SAMPLES = {
     "network.cut": "bus-off: {network.cut: {link: engine-bus}}",
@@ -142,6 +157,9 @@ def cli_page() -> str:
         "| `MUSTER_PYTHON` | the Python that `make setup` takes |",
         "| `MUSTER_DEBUG` | a traceback behind an internal error |",
         "",
+        "`muster sandbox env` exports:",
+        "",
+        *_table(("variable", "what it is"), ((f"`{name}`", what) for name, what in EXPORTS.items())),
         "Shell completion is click's own: "
         'put `eval "$(_MUSTER_COMPLETE=bash_source muster)"` into `~/.bashrc` (or `zsh_source`, `fish_source`).',
         "",

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from drills.model_base import Model, Slug, Text
@@ -24,7 +34,7 @@ from drills.model_phases import (
     Step,
     Verify,
 )
-from drills.units import Duration, Percent, quoted
+from drills.units import Duration, Percent, format_duration, quoted
 
 __all__ = [
     "AbortAction", "Baseline", "Cadence", "Decide", "Detect", "Drill", "Environment", "Experiment", "Failback",
@@ -39,13 +49,43 @@ Outage = Literal["drop", "queue", "retry-idempotent"]
 Count = Annotated[int, Field(ge=0, strict=True)]
 
 
+LONGEST_JITTER_S = 60.0
+LATER_IN_LOAD = ("transform", "jitter", "sessions", "seed", "workers")
+"""Keys of a load that are written only where they differ from their default: plans from before they came keep their
+hash."""
+
+
 class Load(Model):
-    """The recorded traffic of a run: which trace, how fast, how many times, and what its clients do in an outage."""
+    """The recorded traffic of a run: which trace, how fast, how many times, and what its clients do in an outage.
+
+    `transform`: steps that make another trace of it first. `jitter`: each operation of a copy comes later by up to so
+    much. `sessions`: fold the trace onto so many. `seed`: what copies and their jitter are drawn from. `workers`: load
+    processes that share the sessions.
+    """
 
     trace: Text
+    transform: tuple[dict[str, Any], ...] = ()  # its steps are checked by those who know them
     speed: float = Field(default=1.0, gt=0, le=100, strict=True)
     amplify: int = Field(default=1, ge=1, le=20, strict=True)
+    jitter: Duration = 0.0
+    sessions: int | None = Field(default=None, ge=1, strict=True)
+    seed: int = Field(default=1, ge=0, le=2**63 - 1, strict=True)
+    workers: int = Field(default=1, ge=1, le=16, strict=True)
     outage: Outage = "retry-idempotent"
+
+    @field_validator("jitter")
+    @classmethod
+    def _short(cls, seconds: float) -> float:
+        if seconds > LONGEST_JITTER_S:
+            words = {"value": format_duration(seconds), "most": format_duration(LONGEST_JITTER_S)}
+            raise PydanticCustomError("too_long", "{value} is more than {most}", words)
+        return seconds
+
+    @model_serializer(mode="wrap")
+    def _said(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        unsaid = {name for name in LATER_IN_LOAD if getattr(self, name) == fields[name].default}
+        return {name: value for name, value in whole(self).items() if name not in unsaid}
 
 
 class RtoObjective(Model):
@@ -245,9 +285,13 @@ class ServiceSpec(Model):
 
 
 class Policy(Model):
-    """What may be done in an environment, how widely, when, and who must agree."""
+    """What may be done in an environment, how widely, when, and who must agree.
+
+    `operations`: what a replay may send there beyond orders and requests, because it moves money.
+    """
 
     faults: tuple[str, ...] = ("*",)
+    operations: tuple[Literal["withdraw", "transfer"], ...] = ()
     max_zones: int | None = Field(default=None, ge=1, strict=True)
     max_share: Percent | None = None
     approvals: dict[str, Any] = Field(default_factory=dict)

@@ -43,7 +43,10 @@ class PlannedFault(Model):
 
 
 class PlannedTrace(Model):
-    """The recorded traffic of the run; `rate` in operations a second as recorded, `seconds` its length."""
+    """The recorded traffic of the run, behind the transforms of its load; `sha256` is that of the file before them.
+
+    `rate` in operations a second at the recorded pace, `seconds` its length.
+    """
 
     name: str
     path: str

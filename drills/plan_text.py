@@ -34,7 +34,7 @@ from drills.units import format_duration, format_percent
 def plan_text(plan: Plan) -> str:
     """The plan as `muster plan` prints it."""
     lines = [f"{plan.name} on {plan.environment.name} · plan {plan.hash[:8]}", plan.title, ""]
-    lines += _block("load", [load_text(plan.load, plan.trace)])
+    lines += _block("load", [load_text(plan.load, plan.trace), *transform_texts(plan.load)])
     lines += _block("objectives", [objective_text(objective) for objective in plan.objectives])
     lines += _block("guards", [guard_text(guard) for guard in plan.guards])
     lines += ["", "faults"]
@@ -61,10 +61,53 @@ def load_text(load: Load, trace: PlannedTrace | None) -> str:
     text = load.trace
     if trace is not None:
         rate = trace.rate * load.speed * load.amplify
-        text += f" ({trace.seconds:,.0f} s recorded, {rate:,.0f} op/s sent)"
-    times = [f"{load.speed:g} × speed"] if load.speed != 1 else []
-    times += [f"{load.amplify} × sessions"] if load.amplify != 1 else []
-    return ", ".join([text, *times, f"clients {load.outage} in an outage"])
+        made = "transformed" if load.transform else "recorded"
+        text += f" ({trace.seconds:,.0f} s {made}, {rate:,.0f} op/s sent)"
+    return ", ".join([text, *_how(load), f"clients {load.outage} in an outage"])
+
+
+def _how(load: Load) -> Iterator[str]:
+    if load.speed != 1:
+        yield f"{load.speed:g} × speed"
+    if load.sessions is not None:
+        yield f"folded onto {load.sessions:,} session" + ("s" if load.sessions > 1 else "")
+    if load.amplify != 1:
+        yield f"{load.amplify} × sessions"
+    if load.jitter and load.amplify != 1:
+        yield f"jitter {format_duration(load.jitter)}"
+    if load.seed != 1:
+        yield f"seed {load.seed}"
+    if load.workers != 1:
+        yield f"by {load.workers} workers"
+
+
+def transform_texts(load: Load) -> list[str]:
+    """One line for each step that is done to the trace, such as: first slice (from 5s, to 20s)."""
+    steps = [_step(name, params) for step in load.transform for name, params in step.items()]
+    return [f"{'then' if number else 'first'} {step}" for number, step in enumerate(steps)]
+
+
+def _step(name: str, params: object) -> str:
+    if isinstance(params, dict) and "shape" in params:
+        return f"{params['shape']} {name} ({_words({key: item for key, item in params.items() if key != 'shape'})})"
+    return f"{name} ({_words(params)})"
+
+
+def _words(value: object) -> str:
+    """What a step holds, as it is written, without brackets where they say nothing."""
+    match value:
+        case dict():
+            return ", ".join(f"{key} {_inner(item)}" for key, item in value.items())
+        case list() | tuple():
+            return "; ".join(_words(item) for item in value)
+        case bool():
+            return "true" if value else "false"
+        case _:
+            return str(value)
+
+
+def _inner(value: object) -> str:
+    return f"({_words(value)})" if isinstance(value, dict) and len(value) != 1 else _words(value)
 
 
 def objective_text(objective: Objective) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import orjson
 
-from chaoslib_ext.names import load_names
+from chaoslib_ext.names import load_names, step_types
 from drills import registry
 from drills.schema import KINDS, json_schema
 
@@ -32,5 +32,5 @@ def command(kind: str, write: Path | None) -> None:
 def render(kind: str) -> str:
     """The schema of a kind as indented JSON with a newline at its end."""
     load_names()
-    schema = json_schema(kind, registry.faults)
+    schema = json_schema(kind, registry.faults, step_types())
     return orjson.dumps(schema, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()

@@ -81,7 +81,9 @@ class Finish:
 
     def _measure(self) -> None:
         run, disk = self._s.run, self._disk
-        if (run.load / "schedule.arrow").exists():
+        from loadgen.engine.files import parts
+
+        if parts(run):
             disk("audit", self._audit)
             disk("witness", self._witness)
         disk("samples", lambda: evidence.write_samples(run))
@@ -114,6 +116,8 @@ class Finish:
             self._step(name, work)
 
     def _end_load(self) -> None:
+        from loadgen import launch
+
         session = self._s
         session.facts.load_stopped = True
         if session.load is None:
@@ -121,6 +125,7 @@ class Finish:
         died = session.load.ended
         failed = session.live.last is not None and session.live.last.state == "failed"
         session.load.stop(FAILED_GRACE_S if failed else LOAD_GRACE_S, lambda: session.signals.at_once)
+        launch.end_workers(session.run.path, LOAD_GRACE_S)  # those whose master died play on
         session.live.refresh()
         last = session.live.last
         flows = last.flows.values() if last else ()

@@ -50,7 +50,7 @@ def wanted(options: Options) -> Wanted:
     if options.amplify is not None:
         changes["amplify"] = options.amplify
     load = definition.load.model_copy(update=changes)
-    planned_trace(load)
+    planned_trace(load, environment)
     return Wanted(definition, path, load, environment)
 
 
@@ -122,7 +122,9 @@ def _once(
     show: Show,
 ) -> ExitCode:
     run_id = new_run_id()
-    plan = plan_of(want.definition, want.path, sandbox.world, run_id=run_id, load=want.load)
+    plan = plan_of(
+        want.definition, want.path, sandbox.world, run_id=run_id, load=want.load, environment=want.environment
+    )
     enforce(plan, want.environment)
     folder = Path(os.path.abspath(options.runs)) / plan.name / run_id
     session = new_session(plan, folder, sandbox, screen, signals, began_ns)

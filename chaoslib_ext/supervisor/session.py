@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -30,6 +30,9 @@ from drills.evidence import RunDir, write_atomic
 from drills.plan import Plan
 from probes import slo
 from probes.live import LiveTail
+
+if TYPE_CHECKING:
+    from loadgen.config import LoadConfig
 
 LOAD_READY_S = 90.0
 """A schedule of 300,000 operations is prepared in a few seconds on a healthy machine."""
@@ -128,22 +131,8 @@ class Session:
     def start_load(self) -> None:
         """Start the load and wait until it sends. Raises ComponentError with what it said."""
         from loadgen import launch
-        from loadgen.config import LoadConfig
 
-        plan = self.plan
-        config = LoadConfig(
-            run_id=self.run.run_id,
-            run_dir=self.run.path,
-            trace=plan.trace.path if plan.trace else plan.load.trace,
-            speed=plan.load.speed,
-            amplify=plan.load.amplify,
-            outage=plan.load.outage,
-            venue=dict(self.sandbox.describe["venue"]),
-            timeout_ms=plan.client_timeout_ms,
-            limits_ms=plan.limits_ms,
-            duration_s=load_s(plan),
-        )
-        path = config.save()
+        path = load_config(self.plan, self.run, self.sandbox.describe["venue"]).save()
         argv, env = launch.command(path), launch.environment(path)
         self.load = self._child("load", argv, env=env)
 
@@ -187,6 +176,10 @@ class Session:
         for child in (self.runner.child if self.runner else None, self.load, self.sampler):
             if child is not None:
                 child.kill()
+        if self.load is not None and self.plan.load.workers > 1:
+            from loadgen import launch
+
+            launch.end_workers(self.run.path, 0.0)
         if self.guardian is not None:
             self.guardian.close()
 
@@ -219,6 +212,30 @@ class Session:
         write_atomic(self.run.plan, self.plan.model_dump_json(indent=1).encode())
         shown = {key: value for key, value in self.sandbox.describe.items() if key not in HIDDEN}
         write_atomic(self.run.path / "environment.json", orjson.dumps(shown, option=orjson.OPT_INDENT_2))
+
+
+def load_config(plan: Plan, run: RunDir, venue: Mapping[str, Any]) -> LoadConfig:
+    """What the load of a plan is told."""
+    from loadgen.config import LoadConfig
+
+    load = plan.load
+    return LoadConfig(
+        run_id=run.run_id,
+        run_dir=run.path,
+        trace=plan.trace.path if plan.trace else load.trace,
+        transform=load.transform,
+        speed=load.speed,
+        amplify=load.amplify,
+        jitter_ms=load.jitter * 1000,
+        sessions=load.sessions,
+        seed=load.seed,
+        workers=load.workers,
+        outage=load.outage,
+        venue=dict(venue),
+        timeout_ms=plan.client_timeout_ms,
+        limits_ms=plan.limits_ms,
+        duration_s=load_s(plan),
+    )
 
 
 def new_session(plan: Plan, folder: Path, sandbox: Sandbox, screen: Screen, signals: Signals, began_ns: int) -> Session:

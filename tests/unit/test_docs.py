@@ -22,6 +22,10 @@ from drills.events import Kind
 from drills.evidence import RunDir
 from drills.model import GUARDS, OBJECTIVES, Drill, Load, RpoLimits
 from drills.model_phases import PHASE_KINDS, Phase
+from loadgen import transform
+from loadgen.engine.files import LoadFiles
+from loadgen.importers import FORMATS
+from sandbox.cli_show import exports
 from sandbox.exchange.codes import RetCode
 from sandbox.exchange.plants import KNOWN
 from sandbox.node.source import BUNDLED, StaticPods
@@ -77,6 +81,8 @@ def test_no_name_is_left_over_in_the_generator() -> None:
     assert generate.SAMPLES.keys() == registry.faults.keys()
     assert set(generate.KINDS) == {str(kind) for kind in Kind}
     assert set(generate.REFUSALS) == set(generate.refusals())
+    nowhere: dict[str, Any] = {"venue": {key: [] for key in ("rest", "ws", "audit")} | {"secret_file": ""}}
+    assert set(generate.EXPORTS) == set(exports(nowhere | {"agent": "", "toxiproxy": None, "dir": "/"}))
 
 
 # -- what is written by hand -------------------------------------------------------------------------------------------
@@ -101,9 +107,20 @@ def test_every_file_of_a_run_is_explained() -> None:
     page, run = reference("files.md"), RunDir(Path("run"))
     shown = {name: getattr(run, name) for name in dir(RunDir) if isinstance(getattr(RunDir, name), property)}
     paths = {str(path.relative_to("run")) for path in shown.values() if isinstance(path, Path)}
-    assert len(paths) > 10
+    for files in (LoadFiles(run), LoadFiles(run, 7)):
+        own = (files.schedule, files.cursor, files.live, files.histograms, files.chunk(0))
+        paths |= {str(path.relative_to("run")).replace("-07", "-NN").replace("00000", "NNNNN") for path in own}
+    sources = "".join(map(text_of, sorted((ROOT / "loadgen").rglob("*.py"))))
+    paths |= {f"load/{name}" for name in re.findall(r'load / "([a-z-]+\.json)"', sources)}
+    assert len(paths) > 25
     assert {path for path in paths if f"`{path}" not in page} == set()
     assert {field.name for field in dataclasses.fields(RunDir)} == {"path"}
+
+
+def test_every_step_and_every_format_is_explained() -> None:
+    drill, guide = reference("drill.md"), text_of(ROOT / "docs" / "guides" / "recorded-traffic.md")
+    assert {name for name in (*transform.STEPS, *transform.SHAPES) if f"`{name}`" not in drill} == set()
+    assert {name for name in (*transform.STEPS, *transform.SHAPES, *FORMATS) if f"`{name}`" not in guide} == set()
 
 
 def test_the_sandbox_is_explained() -> None:

@@ -8,6 +8,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chaoslib_ext.names import load_problems
+from drills.compile import compile_text
 from drills.errors import DefinitionError, DefinitionErrors
 from drills.loader import load_any, load_drill, load_environment, load_experiment, load_sop, load_sops
 from drills.loader_messages import Problem
@@ -204,6 +206,50 @@ def test_an_outer_layer_adds_its_own_mistakes(tmp_path: Path) -> None:
     with pytest.raises(DefinitionErrors) as caught:
         load_drill(path, lambda data: [Problem(("load", "trace"), "load.trace", "no such trace")])
     assert str(caught.value.errors[0]) == f"{path}:6:15: load.trace: no such trace"
+
+
+TRANSFORM = """\
+load:
+  trace: linear-perp-1m
+  transform:
+    - slice: {fom: 5s, to: 20s}
+    - surge: {shape: cancel-strom, at: 4s, for: 1s, share: 20%}
+    - 3
+    - warp: [{from: 0s, to: 5s, speed: 0}]
+    - seed: {orders: true}
+"""
+
+
+def test_every_mistake_of_a_transform_has_its_place(tmp_path: Path) -> None:
+    wrong = [
+        '9:15: load.transform[0].slice: unknown key "fom"; did you mean from?',
+        '10:22: load.transform[1].surge.shape: unknown shape "cancel-strom"; did you mean cancel-storm?',
+        "11:7: load.transform[2]: 3 is not a mapping",
+        "12:40: load.transform[3].warp[0].speed: 0 must be at least 0.001",
+        "13:22: load.transform[4].seed.orders: no slice stands right before it; put a slice step before it",
+    ]
+    path = write(tmp_path, DRILL.replace("load: {trace: linear-perp-1m}\n", TRANSFORM))
+    with pytest.raises(DefinitionErrors) as caught:
+        load_any(path, load_problems)
+    assert [str(error).removeprefix(f"{path}:") for error in caught.value.errors] == wrong
+
+
+def test_a_transform_of_an_experiment_is_checked_too(tmp_path: Path) -> None:
+    text = EXPERIMENT.replace("{trace: t}", "{trace: linear-perp-1m, transform: [{slcie: {to: 5s}}]}")
+    path = write(tmp_path, text)
+    with pytest.raises(DefinitionErrors) as caught:
+        load_experiment(path, load_problems)
+    (error,) = caught.value.errors
+    assert error.message == 'extensions[1].load.transform[0]: unknown step "slcie"'
+    assert error.hint == "did you mean slice?"
+
+
+def test_a_compiled_drill_keeps_its_load(tmp_path: Path) -> None:
+    load = "{trace: linear-perp-1m, transform: [{slice: {to: 5s}}], amplify: 2, jitter: 5ms, sessions: 3, workers: 2}"
+    drill = load_drill(write(tmp_path, DRILL.replace("{trace: linear-perp-1m}", load)), load_problems)
+    assert (drill.load.jitter, drill.load.sessions, drill.load.workers) == (0.005, 3, 2)
+    compiled = write(tmp_path, compile_text(drill, {}), "small.yaml")
+    assert load_experiment(compiled, load_problems).load == drill.load
 
 
 @given(st.text(max_size=80))

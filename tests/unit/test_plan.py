@@ -7,11 +7,17 @@ from typing import Any
 import orjson
 import pytest
 
+from chaoslib_ext.resolve import plan_of as resolved
+from chaoslib_ext.resolve import planned_trace
+from chaoslib_ext.supervisor.session import load_config
 from drills.errors import DefinitionError, Refused
+from drills.evidence import RunDir
 from drills.loader import load_experiment
-from drills.model import Drill, Load, Sop
+from drills.model import LATER_IN_LOAD, Drill, Environment, Load, Sop
 from drills.plan import Plan, PlannedEnvironment, PlannedFault, PlannedTrace, Target, make_plan, read_plan
-from drills.plan_text import plan_text
+from drills.plan_text import load_text, plan_text, transform_texts
+from loadgen import trace as traces
+from loadgen.builder import Row, build
 from tests.unit.definitions import EXPERIMENT, drill_data, use_small_registry, write
 
 TRACE = PlannedTrace(name="t", path="/a/t.parquet", sha256="ab" * 32, rows=600, seconds=60.0, rate=1200.0)
@@ -66,7 +72,12 @@ def test_the_hash_ignores_the_run_and_where_files_lie() -> None:
     "changes",
     [
         {"title": "Another"},
-        {"load": {"trace": "t", "amplify": 2}},
+        {"load": {"trace": "linear-perp-1m", "amplify": 2}},
+        {"load": {"trace": "linear-perp-1m", "transform": [{"slice": {"to": "5s"}}]}},
+        {"load": {"trace": "linear-perp-1m", "jitter": "5ms"}},
+        {"load": {"trace": "linear-perp-1m", "sessions": 3}},
+        {"load": {"trace": "linear-perp-1m", "seed": 2}},
+        {"load": {"trace": "linear-perp-1m", "workers": 2}},
         {"guards": [{"longest": "5m"}]},
         {"objectives": [{"id": "rto", "rto": "9s", "flow": "place"}]},
         {"phases": [{"baseline": {"for": "6s"}}, {"inject": {"fault": "dies"}}]},
@@ -190,3 +201,111 @@ def test_the_text_of_a_plan() -> None:
         "undo        whatever still holds at the end or at an abort, last first: dies\n"
         "nothing was touched"
     )
+
+
+# -- the load ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_from_before_a_key_came_keeps_its_hash() -> None:
+    said = Load(trace="t").model_dump(mode="json")
+    assert said == {"trace": "t", "speed": 1.0, "amplify": 1, "outage": "retry-idempotent"}
+    assert not {*LATER_IN_LOAD} & said.keys()
+    assert read_plan(Path(__file__).parent.parent / "data" / "golden-run" / "plan.json").name
+
+
+def test_the_load_says_how_the_trace_is_played() -> None:
+    load = Load.model_validate(
+        {
+            "trace": "t",
+            "transform": [
+                {"slice": {"from": "5s", "to": "20s"}},
+                {
+                    "warp": [
+                        {"from": "0s", "to": "5s", "speed": 2},
+                        {"from": "6s", "to": "7s", "at": "9s", "copy": True},
+                    ]
+                },
+                {"rebase": {"mid": {"BTCUSDT": "61000.5", "ETHUSDT": "3000"}}},
+                {"surge": {"shape": "rate", "at": "8s", "for": "2s", "factor": 5}},
+            ],
+            "amplify": 4,
+            "jitter": "5ms",
+            "sessions": 8,
+            "seed": 7,
+            "workers": 2,
+        }
+    )
+    assert load_text(load, TRACE) == (
+        "t (60 s transformed, 4,800 op/s sent), folded onto 8 sessions, 4 × sessions, jitter 5ms, seed 7, "
+        "by 2 workers, clients retry-idempotent in an outage"
+    )
+    assert transform_texts(load) == [
+        "first slice (from 5s, to 20s)",
+        "then warp (from 0s, to 5s, speed 2; from 6s, to 7s, at 9s, copy true)",
+        "then rebase (mid (BTCUSDT 61000.5, ETHUSDT 3000))",
+        "then rate surge (at 8s, for 2s, factor 5)",
+    ]
+    assert Load.model_validate(load.model_dump(mode="json")) == load
+
+
+def test_the_rate_is_that_of_the_transformed_trace() -> None:
+    recorded = planned_trace(Load(trace="linear-perp-1m"))
+    cut = planned_trace(Load(trace="linear-perp-1m", transform=({"slice": {"from": "10s", "to": "15s"}},)))
+    assert cut.seconds == 5
+    assert cut.rate == cut.rows / 5
+    assert cut.rows < recorded.rows / 8
+    assert cut.sha256 == recorded.sha256
+
+
+def test_a_step_that_does_not_fit_the_trace_is_one_line() -> None:
+    load = Load(trace="linear-perp-1m", transform=({"slice": {"from": "10s", "to": "15m"}},))
+    with pytest.raises(DefinitionError, match=r"^linear-perp-1m: transform\[0\].slice: to 15m is after the end"):
+        planned_trace(load)
+
+
+def test_no_worker_is_left_without_a_session() -> None:
+    load = Load(trace="linear-perp-1m", sessions=1, amplify=2, workers=3)
+    with pytest.raises(DefinitionError, match=r"^load.workers: 3 are more than the 2 sessions that they share$"):
+        planned_trace(load)
+
+
+def test_the_load_process_is_told_all_of_it(tmp_path: Path) -> None:
+    load = {"trace": "t", "transform": [{"slice": {"to": "5s"}}], "speed": 2.0, "amplify": 4, "jitter": "5ms"}
+    plan = plan_of(load=load | {"sessions": 8, "seed": 7, "workers": 2, "outage": "drop"})
+    told = load_config(plan, RunDir(tmp_path / "run"), {"type": "sandbox"})
+    assert told.transform == ({"slice": {"to": "5s"}},)
+    assert (told.trace, told.speed, told.amplify, told.jitter_ms) == (TRACE.path, 2.0, 4, 5.0)
+    assert (told.sessions, told.seed, told.workers, told.outage) == (8, 7, 2, "drop")
+    assert told.limits_ms == plan.limits_ms
+
+
+def raw(folder: Path) -> Load:
+    """A load of a trace that is not sanitised and holds a withdrawal."""
+    payload = orjson.dumps({"method": "POST", "path": "/v5/asset/withdraw/create", "headers": {}, "body": "{}"})
+    rows = [
+        Row(0, 0, "a", "place", "BTCUSDT", "Buy", "Limit", "GTC", 300, 400, "o-1"),
+        Row(10**9, 0, "a", "withdraw", "USDT", payload=payload),
+    ]
+    traces.write(build("mine", rows, {"from": "test"}), folder / "mine.parquet")
+    return Load(trace=str(folder / "mine.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("operations", "code"),
+    [([], "operation-not-allowed"), (["withdraw"], "not-sanitised"), (["transfer"], "operation")],
+)
+def test_a_trace_that_may_not_be_played_there_is_refused(tmp_path: Path, operations: list[str], code: str) -> None:
+    said = {"environment": "e", "kind": "staging", "venue": {"type": "bybit-v5"}, "policy": {"operations": operations}}
+    environment, drill = Environment.model_validate(said), Drill.model_validate(drill_data())
+    with pytest.raises(Refused, match=f"^refused: {code}.*; nothing was touched$"):
+        planned_trace(raw(tmp_path), environment)
+    with pytest.raises(Refused, match=f"^refused: {code}"):
+        resolved(drill, Path("x.yaml"), None, load=raw(tmp_path), environment=environment)
+
+
+def test_the_sandbox_takes_any_trace_and_its_operations_have_limits(tmp_path: Path) -> None:
+    box = Environment.model_validate({"environment": "box", "kind": "embedded", "venue": {"type": "sandbox"}})
+    drill = Drill.model_validate(drill_data())
+    plan = resolved(drill, Path("x.yaml"), None, load=raw(tmp_path), environment=box)
+    assert plan.limits_ms == {"place": 500, "cancel": 250, "amend": 250, "withdraw": 1000}
+    assert resolved(drill, Path("x.yaml"), None).limits_ms == {"place": 500, "cancel": 250, "amend": 250}

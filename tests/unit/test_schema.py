@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from chaoslib_ext.cli.schema import render
+from chaoslib_ext.names import load_problems
 from drills.schema import KINDS, json_schema
 from drills.yamlpos import parse
 
@@ -47,6 +48,10 @@ def test_every_shipped_definition_meets_its_schema(kind: str) -> None:
         ("outage: retry-idempotent", "outage: retry"),
         ("- inject:   {fault: engine-dies}", "- inject:   {fault: engine-dies}\n    verify: {for: 1s}"),
         ("owner: trading-core\n", ""),
+        ("  speed: 1.0", "  transform: [{slcie: {to: 5s}}]"),
+        ("  speed: 1.0", "  transform: [{slice: {to: 5}}]"),
+        ("  speed: 1.0", "  transform: [{surge: {shape: rate, at: 1s, for: 1s}}]"),
+        ("  speed: 1.0", "  workers: 17"),
     ],
 )
 def test_an_editor_sees_the_common_mistakes(old: str, new: str) -> None:
@@ -54,6 +59,24 @@ def test_an_editor_sees_the_common_mistakes(old: str, new: str) -> None:
     assert old in text
     data = parse(text.replace(old, new), "x.yaml").data
     assert list(validator("drill").iter_errors(data))
+
+
+def test_an_editor_takes_every_step() -> None:
+    steps = """\
+transform:
+  - slice: {from: 5s, to: 20s, orphans: seed}
+  - seed: {balances: {"*": {USDT: "1000"}}}
+  - warp: [{from: 0s, to: 5s, speed: 2}, {from: 6s, to: 7s, at: 9s, copy: true}]
+  - rebase: {mid: {BTCUSDT: "61000.5"}, over: 5s}
+  - surge: {shape: rate, at: 8s, for: 2s, factor: 5}
+  - surge: {shape: cancel-storm, at: 4s, for: 1s, share: 20%}
+  - surge: {shape: liquidation-cascade, at: 4s, for: 1s, symbol: BTCUSDT, side: Sell, orders: 50}
+  - surge: {shape: reconnect-storm, at: 4s, share: 50%}
+"""
+    data = parse((ROOT / "drills/catalog/engine-primary-kill.yaml").read_text(encoding="utf-8"), "x.yaml").data
+    data["load"] |= parse(steps, "y.yaml").data
+    assert [error.message for error in validator("drill").iter_errors(data)] == []
+    assert load_problems(data) == []
 
 
 def test_a_drill_may_name_only_registered_faults() -> None:
