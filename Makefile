@@ -1,5 +1,5 @@
 # Everything from a clean clone, without root: `make demo` and `make test` set up what they need.
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo test lint bench bench-replay fuzz clean
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -20,6 +20,12 @@ lint: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks
+
+bench-replay: setup
+	@$(BIN)/python -m benchmarks.bench_replay
+
+fuzz: setup
+	@MUSTER_FUZZ_CASES=10000 $(BIN)/python -m pytest -q tests/contract/test_importers_fuzz.py
 
 clean:
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m sandbox down || true; fi

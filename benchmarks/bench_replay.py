@@ -1,99 +1,129 @@
-"""Replay against a fresh sandbox at rising rates: latency from the intended time, the send lag, and the knee.
+"""The replay beside stock Locust and GoReplay's pacing, all on one stub venue; medians of several runs.
 
-The knee is the last rate of the ladder up to which every operation was answered, p99 stayed within 20 ms and the send
-lag p99 within 5 ms. `python -m benchmarks.bench_replay RATE ...` climbs other rungs.
+`python -m benchmarks.bench_replay [--runs N] [NAME ...]` measures only the figures named, and writes only those. What
+counts as a message and as CPU time stands in benchmarks/throughput.py; the load process is the one that users run.
+
+* send-lag-p99-ms: WebSocket JSON at half of what a core can do, after a second of warm-up.
+* stall-p99-error: the venue answers nothing for 2 s of 10 s. The 99th percentile of the witness, counted from the
+  schedule, against the one that follows from the stub's own note of the stall. Locust's own word stands beside.
+* pacing-drift: last send against the schedule, at 1,000 a second; GoReplay's way of pacing stands beside.
 """
 
 from __future__ import annotations
 
-import itertools
-import sys
+import argparse
+import statistics
 import tempfile
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
-from benchmarks.play import Played, play, sandbox
+from benchmarks import honesty, throughput
+from benchmarks.peers import gor, locusts
+from benchmarks.play import Played, play
 from benchmarks.results import Figure, write
+from benchmarks.stub.venue import Stall, Stub, cores, pinned, stub
+from benchmarks.throughput import SIDES, TRACE
 from loadgen import trace
 
-LADDER = (500, 1000, 2000, 4000, 6000)
-SECONDS = 8.0
-WARM_UP_S = 1.0
-TRACE = "linear-perp-1m"
-P99_MS, LAG_MS, HOPELESS_MS = 20.0, 5.0, 500.0
+RUNS = 5
+RATE, SECONDS = 1000.0, 10.0
+STALL = Stall(4.0, 2.0)
+LAG_SECONDS, WARM_UP_S = 5.0, 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Rung:
-    """What was seen at one offered rate; latencies and lags in ms from the intended time, after a second of warm-up."""
-
-    rate: int
-    offered: float
-    answered: float  # share of the operations
-    p50: float
-    p99: float
-    lag_p99: float
-    cpu: float  # share of one core
-
-    @property
-    def held(self) -> bool:
-        """Whether this rate is within the limits."""
-        return self.answered == 1.0 and self.p99 <= P99_MS and self.lag_p99 <= LAG_MS
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
-def measure(rate: int, played: Played) -> Rung:
-    """The figures of one finished load."""
-    table = pq.read_table(played.witness)
-    intended = table["intended_ns"].to_numpy()
-    warm = intended >= intended[0] + WARM_UP_S * 1e9
-    sent, answered = (table[name].to_numpy(zero_copy_only=False)[warm] for name in ("sent_ns", "answered_ns"))
-    intended = intended[warm]
-    latency, lag = (answered - intended) / 1e6, (sent - intended) / 1e6
-    p50, p99 = np.nanpercentile(latency, [50, 99])
-    return Rung(
-        rate=rate,
-        offered=len(intended) / ((intended[-1] - intended[0]) / 1e9),
-        answered=1 - float(np.isnan(latency).mean()),
-        p50=float(p50),
-        p99=float(p99),
-        lag_p99=float(np.nanpercentile(lag, 99)),
-        cpu=played.cpu_s / played.running_s,
-    )
+def _play(target: Stub, folder: Path, rate: float, seconds: float) -> Played:
+    """The bundled recording over WebSocket at `rate`."""
+    with pinned(cores().generator):
+        return play(target.venue("sandbox", folder), folder, TRACE, seconds, speed=rate / trace.read(TRACE).rate)
 
 
-def climb(rates: list[int], venue: dict[str, Any], folder: Path) -> list[Rung]:
-    """One load a rate, lowest first; ends where the venue is far beyond its knee."""
-    recorded, rungs = trace.read(TRACE), []
-    print(f"{'offered':>9} {'answered':>9} {'p50':>9} {'p99':>9} {'lag p99':>9} {'of a core':>9}")
-    for rate in rates:
-        rung = measure(rate, play(venue, folder, TRACE, SECONDS, speed=rate / recorded.rate))
-        rungs.append(rung)
-        line = f"{rung.offered:>7.0f}/s {rung.answered:>9.2%} {rung.p50:>6.2f} ms {rung.p99:>6.2f} ms"
-        print(f"{line} {rung.lag_p99:>6.2f} ms {rung.cpu:>9.1%}", flush=True)
-        if rung.p99 > HOPELESS_MS:
-            break
-    return rungs
+def send_lag(folder: Path, runs: int) -> list[Figure]:
+    """Lag at half the capacity that one run shows."""
+    lags = []
+    with stub(folder) as target:
+        rate = throughput.ours(target, SIDES[0], folder).per_core / 2
+        for number in range(runs):
+            lags.append(honesty.lag_p99_ms(honesty.read(_play(target, folder, rate, LAG_SECONDS).witness), WARM_UP_S))
+            _say(f"send-lag-p99-ms {number + 1}/{runs}: {lags[-1]:.3f} ms at {rate:,.0f}/s")
+    return [Figure("send-lag-p99-ms", statistics.median(lags), "ms"), Figure("send-lag at", rate, "1/s")]
 
 
-def main(rates: list[int]) -> None:
-    """Climb, print, and write benchmarks/out/replay.json."""
-    with tempfile.TemporaryDirectory() as name, sandbox() as described:
-        rungs = climb(sorted(rates), described["venue"], Path(name))
-    held = list(itertools.takewhile(lambda rung: rung.held, rungs))
-    figures = [Figure("knee", held[-1].rate if held else 0, "op/s")]
-    for rung in rungs:
-        figures += [
-            Figure(f"p50 at {rung.rate}/s", rung.p50, "ms"),
-            Figure(f"p99 at {rung.rate}/s", rung.p99, "ms"),
-            Figure(f"send lag p99 at {rung.rate}/s", rung.lag_p99, "ms"),
-            Figure(f"load process at {rung.rate}/s", rung.cpu, "cores"),
-        ]
+def stall(folder: Path, runs: int) -> list[Figure]:
+    """A stall as we tell it, as it was, and as Locust tells it."""
+    told, true, locust, errors = [], [], [], []
+    for number in range(runs):
+        with stub(folder, STALL) as target:
+            record = honesty.read(_play(target, folder, RATE, SECONDS).witness)
+            told.append(honesty.p99_ms(record))
+            true.append(honesty.true_p99_ms(record, *target.stalled()))
+            errors.append(abs(told[-1] / true[-1] - 1))
+        with stub(folder, STALL) as target:
+            users = trace.read(TRACE).sessions
+            with locusts.locust(target, "http_user", folder, users, pace=RATE):
+                time.sleep(SECONDS)
+            target.stalled()
+            locust.append(locusts.last_word(folder)["p99_ms"])
+        _say(f"stall {number + 1}/{runs}: {told[-1]:.1f} ms, truth {true[-1]:.1f} ms, stock Locust {locust[-1]:.0f} ms")
+    return [
+        Figure("stall-p99-error", statistics.median(errors) * 100, "%"),
+        Figure("stall-p99: ours", statistics.median(told), "ms"),
+        Figure("stall-p99: truth", statistics.median(true), "ms"),
+        Figure("stall-p99: stock Locust, FastHttpUser", statistics.median(locust), "ms"),
+    ]
+
+
+def drift(folder: Path, runs: int) -> list[Figure]:
+    """How far a replay of 10 s runs over."""
+    mine, theirs = [], []
+    with stub(folder) as target:
+        for number in range(runs):
+            record = honesty.read(_play(target, folder, RATE, SECONDS).witness)
+            mine.append(abs(honesty.drift(record)))
+            theirs.append(gor.pace(target, (record.intended - record.intended[0]).astype(np.int64)).drift)
+            _say(f"pacing-drift {number + 1}/{runs}: {mine[-1]:.5%}, GoReplay's pacing {theirs[-1]:.1%}")
+    return [
+        Figure("pacing-drift", statistics.median(mine) * 100, "%"),
+        Figure("pacing-drift: GoReplay's pacing", statistics.median(theirs) * 100, "%"),
+    ]
+
+
+def of_traces(_folder: Path, _runs: int) -> list[Figure]:
+    """Reading and multiplying recordings: measured by the benchmark of traces."""
+    from benchmarks import bench_trace
+
+    return [figure for figure in bench_trace.figures() if figure.name in ("trace-load-s", "amplify-s")]
+
+
+def parts() -> dict[str, Callable[[Path, int], list[Figure]]]:
+    """Every part by the name of its figure."""
+    found: dict[str, Callable[[Path, int], list[Figure]]] = {
+        side.name: partial(throughput.measure, side, say=_say) for side in SIDES
+    }
+    return found | {"send-lag-p99-ms": send_lag, "stall-p99-error": stall, "pacing-drift": drift, "traces": of_traces}
+
+
+def main() -> None:
+    """Measure and write benchmarks/out/replay.json."""
+    parser = argparse.ArgumentParser(prog="benchmarks.bench_replay")
+    parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(parts()))
+    asked = parser.parse_args()
+    if unknown := set(asked.names) - set(parts()):
+        parser.error(f"no figure {min(unknown)!r}; there are {', '.join(parts())}")
+    figures: list[Figure] = []
+    for name in asked.names or parts():
+        with tempfile.TemporaryDirectory() as folder:
+            figures += parts()[name](Path(folder), asked.runs)
     write("replay", figures)
 
 
 if __name__ == "__main__":
-    main([int(text) for text in sys.argv[1:]] or list(LADDER))
+    main()

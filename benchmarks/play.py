@@ -39,31 +39,38 @@ def sandbox() -> Iterator[dict[str, Any]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
-    """One finished load: its evidence, its last live line, and the CPU seconds it used."""
+class Loaded:
+    """One finished load: its evidence in pieces, its last live line, CPU and seconds from its first operation on."""
 
     run: RunDir
-    witness: Path
     last: dict[str, Any]
     cpu_s: float
     running_s: float
 
 
-def play(venue: dict[str, Any], folder: Path, trace: str, seconds: float, **fields: Any) -> Played:  # noqa: ANN401
+@dataclass(frozen=True, slots=True)
+class Played(Loaded):
+    """A load whose evidence is in one piece."""
+
+    witness: Path
+
+
+def load(venue: dict[str, Any], folder: Path, trace: str, seconds: float, **fields: Any) -> Loaded:  # noqa: ANN401
     """Play `trace` for `seconds`; `fields` are further ones of LoadConfig. Raises CalledProcessError when it fails."""
     run_id = new_run_id()
     config = LoadConfig(run_id=run_id, run_dir=folder / run_id, trace=trace, venue=venue, duration_s=seconds, **fields)
     path, run = config.save(), RunDir(config.run_dir)
     process = psutil.Popen(launch.command(path), env=launch.environment(path))
-    started: float | None = None
-    cpu = 0.0
+    started = cpu = 0.0
+    begun = False
     while process.poll() is None:
         try:
             spent = process.cpu_times()
             cpu = spent.user + spent.system
         except psutil.Error:
             break
-        if started is None and run.live.exists() and b'"running"' in run.live.read_bytes():
+        begun = begun or _begun(run.live)
+        if not begun:
             started = cpu
         try:
             process.wait(0.05)
@@ -72,6 +79,21 @@ def play(venue: dict[str, Any], folder: Path, trace: str, seconds: float, **fiel
     if process.wait() != 0:
         raise subprocess.CalledProcessError(process.returncode, process.args)
     lines = [orjson.loads(line) for line in run.live.read_bytes().splitlines()]
-    first = next(line["t_ns"] for line in lines if line["state"] == "running")
-    span = (lines[-1]["t_ns"] - first) / 1e9
-    return Played(run, witness.consolidate(run.path), lines[-1], cpu - (started or 0.0), span)
+    first = next(line["t_ns"] for line in lines if _scheduled(line))
+    return Loaded(run, lines[-1], cpu - started, (lines[-1]["t_ns"] - first) / 1e9)
+
+
+def _begun(live: Path) -> bool:
+    """Whether the first operation is due; the last line may be half written."""
+    lines = live.read_bytes().split(b"\n")[-2:-1] if live.exists() else []
+    return any(_scheduled(orjson.loads(line)) for line in lines)
+
+
+def _scheduled(line: dict[str, Any]) -> bool:
+    return any(flow["scheduled"] for flow in line["flows"].values())
+
+
+def play(venue: dict[str, Any], folder: Path, trace: str, seconds: float, **fields: Any) -> Played:  # noqa: ANN401
+    """`load`, and its evidence put together."""
+    done = load(venue, folder, trace, seconds, **fields)
+    return Played(done.run, done.last, done.cpu_s, done.running_s, witness.consolidate(done.run.path))

@@ -1,0 +1,10 @@
+"""Environment variables by which a peer is told what to do."""
+
+ADDRESS = "MUSTER_PEER_ADDRESS"
+"""Where the venue listens."""
+PACE = "MUSTER_PEER_PACE"
+"""Orders a second and user; full speed where it is not set."""
+LAST_WORD = "MUSTER_PEER_LAST_WORD"
+"""File for the statistics at the end."""
+TUNED = "MUSTER_PEER_TUNED"
+"""Set: the user takes the fastest JSON and leaves out checks."""

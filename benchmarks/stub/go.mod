@@ -1,0 +1,3 @@
+module muster/stub
+
+go 1.25
