@@ -34,10 +34,10 @@ def transform(trace_: str, out: Path, steps: Path | None, inline: tuple[str, ...
     from loadgen.sanitise import resign
 
     _writable(out)
-    documents = ([_read(steps)] if steps is not None else []) + [_parsed(text, "--step") for text in inline]
+    documents = ([read_steps(steps)] if steps is not None else []) + [_parsed(text, "--step") for text in inline]
     if not documents:
         raise UsageError("there is nothing to do; give --steps FILE or --step 'slice: {from: 5s}'")
-    wanted = [step for document in documents for step in _steps(document)]
+    wanted = [step for document in documents for step in steps_of(document)]
     source = trace.read(trace_)
     before = len(source.provenance.get("transformed", ()))
     made = resign(transforms.apply(source, transforms.parse(wanted, str(steps or "--step"))), source)
@@ -116,7 +116,8 @@ def _noted(note: dict[str, Any]) -> str:
     return f"{name}: {', '.join(facts + moved) or 'done'}"
 
 
-def _read(path: Path) -> Document:
+def read_steps(path: Path) -> Document:
+    """A YAML file of steps; raises DefinitionError for one that cannot be read."""
     try:
         with path.open("rb") as file:
             raw = file.read(_MOST_BYTES + 1)
@@ -136,7 +137,7 @@ def _parsed(text: str, name: str) -> Document:
     return parse(text, name)
 
 
-def _steps(document: Document) -> list[Any]:
+def steps_of(document: Document) -> list[Any]:
     """The steps of a document: a list, a mapping with the one key transform, or one step; all mistakes at once."""
     from loadgen.transform import problems
 
