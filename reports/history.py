@@ -51,7 +51,8 @@ def _folders(root: Path) -> Iterator[Path]:
     if not root.is_dir():
         return
     for path in root.glob("*/*"):
-        if _RUN_ID.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+        replay_or_search = path.parent.name.startswith(("replay-", "capacity-")) and not (path / "plan.json").exists()
+        if _RUN_ID.fullmatch(path.name) and path.is_dir() and not path.is_symlink() and not replay_or_search:
             yield path
 
 

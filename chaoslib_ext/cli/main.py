@@ -14,12 +14,14 @@ from drills.errors import DefinitionError, ExitCode, MusterError
 
 COMMANDS = {
     "abort": "Stop a run and undo its faults.",
+    "capacity": "Raise the load until an objective breaks: the knee.",
     "check": "Check definitions; all mistakes of a file at once.",
     "compile": "Print the Chaos Toolkit experiment a drill becomes.",
     "doctor": "Show every part, its version, where it came from, and the fix.",
     "judge": "Recompute the verdict of a run, offline.",
     "plan": "Print targets, order and undo of each fault; touch nothing.",
     "quickstart": "Write a commented drill and run it.",
+    "replay": "Play a recorded trace and say what became of it.",
     "report": "Write a run's report again.",
     "run": "Run a drill or an experiment.",
     "runs": "List the runs: verdict, RTO, lost, age.",

@@ -255,3 +255,9 @@ def test_report_and_export_on_the_command_line(
     assert cli(["runs", "export", "latest"]) == 0
     assert (tmp_path / f"{RUN_ID}.tar.gz").exists()
     assert cli(["report", "nothing"]) == 2
+
+
+def test_replays_and_searches_are_no_runs(tmp_path: Path) -> None:
+    for name in ("replay-linear", "capacity-linear", "a-drill"):
+        (tmp_path / name / "20261121T081502Z-7k2m").mkdir(parents=True)
+    assert [row.name for row in list_runs(tmp_path)] == ["a-drill"]
