@@ -30,7 +30,8 @@ class Tls:
         if not self.ready:
             self._waiting += data
             return b""
-        self._encrypt(data)
+        if data:
+            self._side.write(data)
         return self._out.read()
 
     def read(self, data: bytes) -> tuple[bytes, bytes]:
@@ -46,19 +47,15 @@ class Tls:
             raise ProtocolError(f"TLS: {error.reason or error}") from error
         return text, self._out.read()
 
-    def _encrypt(self, data: bytes | bytearray) -> None:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[self._side.write(rest) :]  # one record of 16 KiB at a time
-
     def _shake(self) -> None:
         try:
             self._side.do_handshake()
         except ssl.SSLWantReadError:
             return
         self.ready = True
-        self._encrypt(self._waiting)
-        self._waiting = bytearray()
+        if self._waiting:
+            self._side.write(bytes(self._waiting))
+            self._waiting.clear()
 
     def _decrypted(self) -> bytes:
         parts = []
