@@ -153,7 +153,9 @@ class Replay:
         if self.engine is None:
             self._live.write(now, "done", None)
             return False
+        assert self._pool is not None
         self.engine.stop()
+        self._pool.withdraw()  # what still waits for a free connection must not leave after a stop
         self._line(now)  # says until when the schedule counts
         return True
 

@@ -99,7 +99,7 @@ class Watch:
         self._again: list[tuple[int, int, int, Op]] = []  # due, n, tries when queued
         self._held: dict[int, deque[Op]] = {}  # by session
         self._in_flight: dict[int, dict[int, Op]] = {}  # by session
-        self._orphans: dict[int, list[Op]] = {}  # by the n of the order whose id they wait for
+        self._orphans: dict[int, deque[Op]] = {}  # by the n of the order whose id they wait for
         self._deadlines: deque[tuple[int, int, Op]] = deque()  # deadline, tries when sent; all have one timeout
         self._batch: dict[int, list[Op]] = {}
         self._budget = Budget(AGAIN_PER_S, 50)
@@ -185,7 +185,7 @@ class Watch:
         if self._terms.unanswered == "hold" and order != DECIDED:
             self.correlation.held += 1
             op.phase, op.held, op.cause = Phase.HELD, True, "no-order-id"
-            self._orphans.setdefault(op.parent, []).append(op)
+            self._orphans.setdefault(op.parent, deque()).append(op)
             return True
         if self._terms.unanswered == "send-anyway":
             self.correlation.sent_anyway += 1
@@ -283,7 +283,7 @@ class Watch:
             _, tries, op = deadlines.popleft()
             if op.phase is Phase.IN_FLIGHT and op.tries == tries and op.n in self.ops:
                 self.failed(op, now, "timeout", sure=False)
-        for held in (*self._held.values(), *map(deque, self._orphans.values())):
+        for held in (*self._held.values(), *self._orphans.values()):
             while held and (held[0].n not in self.ops or now >= held[0].until_ns):
                 op = held.popleft()
                 if op.n in self.ops:
