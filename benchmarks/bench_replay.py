@@ -33,6 +33,8 @@ RUNS = 5
 RATE, SECONDS = 1000.0, 10.0
 STALL = Stall(4.0, 2.0)
 LAG_SECONDS, WARM_UP_S = 5.0, 1.0
+KEPT_MS, STEP = 5.0, 0.8
+"""Capacity at one-millisecond ticks: the highest rate, in steps of a fifth, with a lag p99 within five ticks."""
 
 
 def _say(line: str) -> None:
@@ -45,15 +47,28 @@ def _play(target: Stub, folder: Path, rate: float, seconds: float) -> Played:
         return play(target.venue("sandbox", folder), folder, TRACE, seconds, speed=rate / trace.read(TRACE).rate)
 
 
+def _lag(target: Stub, folder: Path, rate: float) -> float:
+    # on any core, as users run it: what writes the witness may use the other one
+    played = play(target.venue("sandbox", folder), folder, TRACE, LAG_SECONDS, speed=rate / trace.read(TRACE).rate)
+    return honesty.lag_p99_ms(honesty.read(played.witness), WARM_UP_S)
+
+
 def send_lag(folder: Path, runs: int) -> list[Figure]:
-    """Lag at half the capacity that one run shows."""
+    """Lag at half the highest rate of a ladder at which a millisecond's work is done within some milliseconds.
+
+    Where throughput is all that counts a tick may take any time; here the schedule has to be kept.
+    """
     lags = []
     with stub(folder) as target:
-        rate = throughput.ours(target, SIDES[0], folder).per_core / 2
+        capacity = 400_000.0
+        while (lag := _lag(target, folder, capacity)) > KEPT_MS:
+            _say(f"send-lag-p99-ms: {lag:.1f} ms at {capacity:,.0f}/s: the schedule is not kept")
+            capacity *= STEP
+        _say(f"send-lag-p99-ms: {lag:.1f} ms at {capacity:,.0f}/s: capacity")
         for number in range(runs):
-            lags.append(honesty.lag_p99_ms(honesty.read(_play(target, folder, rate, LAG_SECONDS).witness), WARM_UP_S))
-            _say(f"send-lag-p99-ms {number + 1}/{runs}: {lags[-1]:.3f} ms at {rate:,.0f}/s")
-    return [Figure("send-lag-p99-ms", statistics.median(lags), "ms"), Figure("send-lag at", rate, "1/s")]
+            lags.append(_lag(target, folder, capacity / 2))
+            _say(f"send-lag-p99-ms {number + 1}/{runs}: {lags[-1]:.3f} ms at {capacity / 2:,.0f}/s")
+    return [Figure("send-lag-p99-ms", statistics.median(lags), "ms"), Figure("send-lag at", capacity / 2, "1/s")]
 
 
 def stall(folder: Path, runs: int) -> list[Figure]:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from drills.errors import ComponentError
 from drills.evidence import WITNESS, RunDir
 from loadgen.engine.files import LoadFiles, parts
-from loadgen.engine.ops import OUTCOMES, UNKNOWN, Decided
+from loadgen.engine.ops import OUTCOMES, UNKNOWN, Decided, Whole
 from loadgen.schedule import op_number
 from loadgen.venues.wire import Ints
 
@@ -34,10 +34,10 @@ CHUNK = pa.schema(
         pa.field("n", pa.int64(), nullable=False),  # row of the schedule
         pa.field("sent_ns", pa.int64()),
         pa.field("answered_ns", pa.int64()),
-        pa.field("outcome", pa.int64(), nullable=False),  # index into OUTCOMES
+        pa.field("outcome", pa.uint8(), nullable=False),  # index into OUTCOMES
         pa.field("server_seq", pa.int64()),
-        pa.field("epoch", pa.int64()),
-        pa.field("attempts", pa.int64(), nullable=False),
+        pa.field("epoch", pa.int32()),
+        pa.field("attempts", pa.uint8(), nullable=False),
         pa.field("error", pa.string()),
     ]
 )
@@ -126,7 +126,7 @@ def to_table(decided: Decided) -> pa.Table:
     return pa.table(columns, schema=CHUNK)
 
 
-def _nullable(values: Ints) -> pa.Array:
+def _nullable(values: Whole) -> pa.Array:
     return pa.array(values, mask=values < 0)
 
 

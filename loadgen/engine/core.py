@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import partial
 from itertools import starmap
-from typing import Protocol
 
 import numpy as np
 
 from loadgen.engine.ops import DECIDED, IN_FLIGHT, KINDS, OK, REJECT, UNTOUCHED, WATCHED, Decided, Op, Phase, Progress
-from loadgen.engine.pool import Down, Event, Heard, Lost, Up, Written
-from loadgen.engine.watch import HORIZON_NS, MS, Sender, Terms, Watch
+from loadgen.engine.signals import Down, Event, Heard, Lost, Up, Written, columns
+from loadgen.engine.transport import Transport
+from loadgen.engine.watch import HORIZON_NS, MS, Terms, Watch
 from loadgen.engine.windows import STALE_NS, Group, Tick, Window, Windows
 from loadgen.schedule import Schedule, op_number
 from loadgen.venues.wire import Answer, Ints, Meaning, Wire
@@ -27,16 +27,6 @@ SLICE_NS = 5 * MS
 """A generator that is late goes on sending for so long before it reads answers again."""
 AHEAD_NS = 50 * MS
 """Windows are rendered so far ahead of their time, where there is time for it."""
-
-
-class Transport(Sender, Protocol):
-    """What the engine needs of its connections."""
-
-    def poll(self, now_ns: int) -> tuple[Heard, Sequence[Event]]:
-        """What was heard, and what became of connections, since the last call."""
-
-    def write(self, session: int, data: memoryview) -> None:
-        """Write bytes as they go out, on a ready session."""
 
 
 class State(Enum):
@@ -99,17 +89,21 @@ class Engine:
         return self._flying + len(self.watch.ops)
 
     def tick(self) -> None:
-        """Handle what arrived, what timed out and what is due, and send it: one write a session."""
+        """Send what is due, one write a session; then handle what arrived and what timed out.
+
+        What is due goes first: reading a few hundred answers takes longer than sending as many operations.
+        """
         now = self._clock()
         self._wire.tick()
+        if self.state is State.RUNNING:
+            self._begin_due(now)
+            now = self._clock()  # an answer cannot have come before its operation was sent
         heard, events = self._transport.poll(now)
         self._hear(heard)
         if events:
             self._happened(events, now)
         self._expire(now)
         self.watch.tick(now)
-        if self.state is State.RUNNING:
-            self._begin_due(now)
         self.watch.flush()
         if self.state is State.DRAINING and (not self.undecided or now >= self._drain_until_ns):
             self._finish(now)
@@ -144,6 +138,11 @@ class Engine:
         self.state, self._stopping = State.DRAINING, True
         self._drain_until_ns = now + self._timeout_ns
         self.watch.stop(now)
+
+    @property
+    def news(self) -> int:
+        """Operations decided since `take`, save for watched ones."""
+        return sum(map(len, self._decided))
 
     def take(self) -> Decided | None:
         """Columns of what was decided since the last call, None where nothing was."""
@@ -239,7 +238,7 @@ class Engine:
         self._deadlines.append((int(sent[-1]) + self._timeout_ns, n))
 
     def _send(self, group: Group, window: Window) -> None:
-        self._transport.write(group.session, window.data[window.starts[group.low] : window.starts[group.high]])
+        self._transport.write(group.session, window.data[group.start : group.stop])
 
     def _render_and_send(self, group: Group, window: Window) -> None:
         schedule, base, ids = self._schedule, self._base, self.progress.server_ids
@@ -265,12 +264,28 @@ class Engine:
     # -- what happened -----------------------------------------------------------------------------------------------
 
     def _hear(self, heard: Heard) -> None:
-        for numbers, seq, epoch, at_ns in starmap(_columns, heard.texts):
+        for numbers, seq, epoch, at_ns in starmap(columns, heard.texts):
             self._oks(numbers, seq, epoch, at_ns)
-        for came_ns, numbers, seq, epoch in heard.bulk:
-            self._oks(numbers, seq, epoch, np.full(len(numbers), came_ns))
-        for came_ns, answer in heard.answers:
-            self._answer(answer, came_ns)
+        if heard.bulk:
+            came_ns, *parts = zip(*heard.bulk, strict=True)
+            numbers, seq, epoch = map(np.concatenate, parts)
+            self._oks(numbers, seq, epoch, np.repeat(np.array(came_ns), [len(part) for part in parts[0]]))
+        if heard.answers:
+            self._answers(heard.answers)
+
+    def _answers(self, answers: Sequence[tuple[int, Answer]]) -> None:
+        """Answers one by one, save for the plain oks among them."""
+        plain: list[tuple[int, int, int, int]] = []
+        for at_ns, answer in answers:
+            if answer.meaning is Meaning.OK and not answer.asked and answer.server_id is None:
+                plain.append((answer.number, answer.seq or 0, answer.epoch or 0, at_ns))
+                continue
+            if plain:  # of two answers to one operation the first counts
+                self._oks(*np.array(plain, np.int64).T)
+                plain = []
+            self._answer(answer, at_ns)
+        if plain:
+            self._oks(*np.array(plain, np.int64).T)
 
     def _oks(self, numbers: Ints, seq: Ints, epoch: Ints, at_ns: Ints) -> None:
         """Plain oks; those of watched operations go the long way."""
@@ -381,19 +396,3 @@ class Engine:
                 self.watch.adopt(n)
         self.watch.finish(now)
         self.state = State.DONE
-
-
-_POWERS = 10 ** np.arange(9, -1, -1, dtype=np.int64)
-
-
-def _columns(found: Sequence[tuple[bytes, bytes, bytes]], at_ns: Ints) -> tuple[Ints, Ints, Ints, Ints]:
-    """Numbers, sequence numbers, epochs and times of plain oks that came as text."""
-    digits, seqs, epochs = zip(*found, strict=True)
-    numbers = (np.frombuffer(b"".join(digits), np.uint8).reshape(-1, 10).astype(np.int64) - 48) @ _POWERS
-    count = len(digits)
-    return (
-        numbers,
-        np.fromiter(map(int, seqs), np.int64, count),
-        np.fromiter(map(int, epochs), np.int64, count),
-        at_ns,
-    )

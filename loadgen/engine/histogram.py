@@ -13,10 +13,10 @@ _POWERS = 42  # up to 2^41 µs: 25 days
 
 def buckets(durations_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The bucket of each duration."""
-    mantissa, exponent = np.frexp(np.maximum(durations_ns / 1000, 1.0))
-    index = exponent * _PARTS + ((mantissa - 0.5) * 2 * _PARTS).astype(np.int64)
-    bounded: npt.NDArray[np.int64] = np.minimum(index, _PARTS * _POWERS - 1)
-    return bounded
+    microseconds = np.maximum(durations_ns, 1000) / 1000
+    # the exponent of a double and the first seven bits of its fraction, as they stand side by side in it
+    index: npt.NDArray[np.int64] = (microseconds.view(np.int64) >> 45) - (1022 << 7)
+    return np.minimum(index, _PARTS * _POWERS - 1, out=index)
 
 
 class Histogram:

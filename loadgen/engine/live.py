@@ -13,7 +13,7 @@ import orjson
 from drills.evidence import write_atomic
 from loadgen.engine.core import Engine
 from loadgen.engine.histogram import Histogram, buckets
-from loadgen.engine.ops import KINDS, OK, REJECT, UNKNOWN, Decided
+from loadgen.engine.ops import KINDS, OK, REJECT, UNKNOWN, Decided, Whole
 from loadgen.venues.wire import Ints
 
 ALWAYS = KINDS[:3]
@@ -54,7 +54,7 @@ class Live:
             self._counts[name] += np.bincount(kind[mask], minlength=len(KINDS))
         self._durations(kind[has_answer], latency[has_answer], service[has_answer])
 
-    def _durations(self, kind: Ints, latency: Ints, service: Ints) -> None:
+    def _durations(self, kind: Whole, latency: Ints, service: Ints) -> None:
         if not len(kind):
             return
         from_schedule, from_send = buckets(latency), buckets(service)

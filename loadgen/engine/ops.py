@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ from loadgen.venues.wire import Ints
 
 OK, REJECT, UNKNOWN = 0, 1, 2
 OUTCOMES = ("ok", "reject", "unknown")
+Whole = npt.NDArray[np.integer[Any]]
+"""Whole numbers of any width."""
 UNTOUCHED, IN_FLIGHT, WATCHED, DECIDED = 0, 1, 2, 3
 """State of an operation: not begun, its first attempt on its way, looked after one by one, over."""
 
@@ -54,15 +56,15 @@ class Decided:
     """Columns of decided operations; -1 stands for null, `error` indexes `errors`, whose entry 0 is none."""
 
     n: Ints
-    kind: Ints
+    kind: Whole
     intended_ns: Ints
     sent_ns: Ints
     answered_ns: Ints
-    outcome: Ints
+    outcome: Whole
     seq: Ints
-    epoch: Ints
-    attempts: Ints
-    error: Ints
+    epoch: Whole
+    attempts: Whole
+    error: Whole
     errors: list[str]
 
     def __len__(self) -> int:
@@ -103,19 +105,19 @@ class Progress:
 
     def take(self, n: Ints, kinds: npt.NDArray[np.int8], intended_ns: Ints) -> Decided:
         """The columns of decided operations."""
-        sent, seq, epoch = self.sent_ns[n], self.seq[n], self.epoch[n].astype(np.int64)
+        sent, seq, epoch = self.sent_ns[n], self.seq[n], self.epoch[n]
         answered = self.answered_ns[n]
         return Decided(
             n,
-            kinds[n].astype(np.int64),
+            kinds[n],
             intended_ns,
             np.where(sent == 0, -1, sent),
             np.where(answered == 0, -1, answered),
-            self.outcome[n].astype(np.int64),
+            self.outcome[n],
             np.where(seq == 0, -1, seq),
             np.where(epoch == 0, -1, epoch),
-            self.attempts[n].astype(np.int64),
-            self.error[n].astype(np.int64),
+            self.attempts[n],
+            self.error[n],
             self.errors,
         )
 

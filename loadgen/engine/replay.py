@@ -30,10 +30,10 @@ from loadgen.sanitise import check_target
 from loadgen.trace import Trace
 from loadgen.witness import ChunkWriter, Cursor, Spawn
 
-BEAT_NS = 10 * MS
-"""Decided operations are counted so often: rarely enough to be cheap, often enough not to be felt."""
+BEAT_NS, SLOW_BEAT_NS, MANY = 4 * MS, 20 * MS, 500
+"""Decided operations are counted each 20 ms, and as soon as they are many, that counting is not felt as lag."""
 LIVE_NS = 100 * MS
-LINES_PER_CHUNK = 3
+LINES_PER_CHUNK = 2
 WARM_ROWS = 200_000
 """The first operations of the schedule are prepared before the start, that the first second is like any other."""
 CONNECT_NS = 10_000 * MS
@@ -78,6 +78,7 @@ class Replay:
         self._start_ns, self._await_start = config.start_ns, await_start
         self._storms: list[tuple[int, float]] = []
         self._lines = 0
+        self._ticked_ns = 0
         self._window_ns = 0  # what rendering a window took lately
         self._next_line_ns = self._next_beat_ns = 0
         self._stop_asked = self._stopping = False
@@ -114,11 +115,14 @@ class Replay:
             if self.engine is None:
                 self._connect(now)
             else:
+                self._ticked_ns = now
                 self.engine.tick()
                 self._reconnect(now)
                 if self.engine.state is State.DONE:
                     return self._close()
-            if now >= self._next_beat_ns:
+            if now >= self._next_beat_ns and (
+                now >= self._next_beat_ns + SLOW_BEAT_NS - BEAT_NS or (self.engine and self.engine.news >= MANY)
+            ):
                 self._next_beat_ns = now + BEAT_NS
                 self._count()
             if now >= self._next_line_ns:
@@ -130,10 +134,12 @@ class Replay:
         return self.failure is None
 
     def due_ns(self, now: int) -> int:
-        """When `step` is to be called next: at the beginning of the schedule's next tick."""
+        """When `step` is to be called next: when the tick behind the last one begins, or, if it has begun, now."""
         if self.engine is None:
             return now + TICK_NS
-        return now + TICK_NS - (now - self.engine.start_ns) % TICK_NS
+        begins = self._ticked_ns + TICK_NS - (self._ticked_ns - self.engine.start_ns) % TICK_NS
+        # a generator that is whole ticks behind does better with few large steps than with many small ones
+        return max(now, begins) if now < begins + TICK_NS else now + TICK_NS - (now - begins) % TICK_NS
 
     def prepare(self, until_ns: int) -> None:
         """Render ahead as long as it is likely to be done by then."""

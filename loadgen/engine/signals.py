@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
 from loadgen.venues.wire import Answer, Inbox, Ints
 
 
@@ -58,3 +60,19 @@ class Heard:
         if inbox.answers:
             self.answers += [(at_ns, answer) for answer in inbox.answers]
             inbox.answers = []
+
+
+_POWERS = 10 ** np.arange(9, -1, -1, dtype=np.int64)
+
+
+def columns(found: Sequence[tuple[bytes, bytes, bytes]], at_ns: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+    """Numbers, sequence numbers, epochs and times of plain oks that came as text."""
+    digits, seqs, epochs = zip(*found, strict=True)
+    numbers = (np.frombuffer(b"".join(digits), np.uint8).reshape(-1, 10).astype(np.int64) - 48) @ _POWERS
+    count = len(digits)
+    return (
+        numbers,
+        np.fromiter(map(int, seqs), np.int64, count),
+        np.fromiter(map(int, epochs), np.int64, count),
+        at_ns,
+    )

@@ -16,7 +16,7 @@ from loadgen.schedule import Schedule, op_number
 from loadgen.venues.wire import Ints, Wire
 
 TICK_NS = 1_000_000
-SMALL, LARGE = 256, 4096
+SMALL, LARGE = 128, 4096
 """Operations of a window in time, and of one that is late: a late one is sent in few, larger pieces.
 
 Not so where each operation is rendered when it is sent: meanwhile no answer would be read.
@@ -27,11 +27,13 @@ STALE_NS = 1_000_000_000
 
 @dataclass(slots=True)
 class Group:
-    """One send: operations `low` to `high` of the window, all of one session."""
+    """One send: operations `low` to `high` of the window, all of one session, in its bytes `start` to `stop`."""
 
     session: int
     low: int
     high: int
+    start: int
+    stop: int
 
 
 @dataclass(slots=True)
@@ -55,7 +57,6 @@ class Window:
     sessions: Ints
     ticks: list[Tick]
     data: memoryview
-    starts: list[int]
     rendered_ns: int  # since the start: what was late then carries that time
 
 
@@ -93,16 +94,16 @@ class Windows:
         n = first + order
         sessions, ticks = sessions[order], ticks[order]
         data, starts = self._render(n)
-        return Window(first, end, n, sessions, _ticks(first, ticks, sessions), data, starts, now)
+        return Window(first, end, n, sessions, _ticks(first, ticks, sessions, starts), data, now)
 
     def again(self, window: Window) -> None:
         """Render a window once more: what is late carries the time of now, what is to come its own."""
-        window.data, window.starts = self._render(window.n)
+        window.data, _ = self._render(window.n)  # as long as before: all that changes has a fixed width
         window.rendered_ns = self._clock() - self._start_ns
 
-    def _render(self, n: Ints) -> tuple[memoryview, list[int]]:
+    def _render(self, n: Ints) -> tuple[memoryview, Ints]:
         if not self._wire.prerendered:
-            return memoryview(b""), []
+            return memoryview(b""), np.zeros(len(n) + 1, np.int64)
         schedule = self._schedule
         wall_ms, now = self._wall() * 1000, self._clock()
         ahead_ns = np.maximum(schedule.offset_ns[n] + (self._start_ns - now), 0)
@@ -110,23 +111,22 @@ class Windows:
         parents = schedule.parent[n].astype(np.int64)
         parents[parents >= 0] += self._base
         data, starts = self._wire.window(n + self._base, schedule.row[n].astype(np.int64), parents, sent_ms)
-        return memoryview(data), starts.tolist()
+        return memoryview(data), starts
 
 
-def _ticks(first: int, ticks: Ints, sessions: Ints) -> list[Tick]:
+def _ticks(first: int, ticks: Ints, sessions: Ints, starts: Ints) -> list[Tick]:
     count = len(ticks)
-    new_tick = np.flatnonzero(np.diff(ticks)) + 1
-    lows = np.concatenate([[0], np.flatnonzero(np.diff(ticks) | np.diff(sessions)) + 1])
-    groups = [
-        Group(session, low, high)
-        for session, low, high in zip(sessions[lows].tolist(), lows.tolist(), [*lows[1:].tolist(), count], strict=True)
-    ]
-    made, at = [], 0
+    steps = ticks[1:] - ticks[:-1]
+    new_tick = np.flatnonzero(steps) + 1
+    bounds = np.concatenate([[0], np.flatnonzero(steps | (sessions[1:] - sessions[:-1])) + 1, [count]])
+    at, cuts = bounds.tolist(), starts[bounds].tolist()
+    groups = list(map(Group, sessions[bounds[:-1]].tolist(), at[:-1], at[1:], cuts[:-1], cuts[1:]))
+    made, begun = [], 0
     for low, high in zip([0, *new_tick.tolist()], [*new_tick.tolist(), count], strict=True):
-        until = at
+        until = begun
         while until < len(groups) and groups[until].high <= high:
             until += 1
         # ticks part the schedule in the order of time: the operations up to here are its first rows
-        made.append(Tick(int(ticks[low]) * TICK_NS, first + high, low, high, groups[at:until]))
-        at = until
+        made.append(Tick(int(ticks[low]) * TICK_NS, first + high, low, high, groups[begun:until]))
+        begun = until
     return made

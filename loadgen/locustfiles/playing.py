@@ -10,6 +10,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -73,6 +74,7 @@ def _method(config: LoadConfig) -> str:
 def play(replay: Replay, stop: Stop, clock: Clock, each: Callable[[], None] = lambda: None) -> None:
     """Drive a replay to its end; `each` is called once a tick."""
     _come_first()
+    sys.setswitchinterval(0.0001)  # the thread that writes chunks must not keep the interpreter for a whole tick
     gc.collect()
     gc.freeze()
     gc.disable()  # the engine makes no cycles; a collection in the middle of a tick would be lag

@@ -40,9 +40,11 @@ def count(stats: RequestStats, decided: Decided, method: str = "WS") -> None:
     for k in np.flatnonzero(np.bincount(decided.kind)).tolist():
         mine = decided.kind == k
         failed = mine & (decided.outcome != OK)
-        codes, counts = np.unique(decided.error[failed], return_counts=True)
-        named = zip(codes.tolist(), counts.tolist(), strict=True)
-        errors = {decided.errors[code] or "no answer": number for code, number in named}
+        errors: dict[str, int] = {}
+        if failed.any():
+            codes, counts = np.unique(decided.error[failed], return_counts=True)
+            named = zip(codes.tolist(), counts.tolist(), strict=True)
+            errors = {decided.errors[code] or "no answer": number for code, number in named}
         silent = int((mine & ~answered).sum())
         log(stats, f"order.{KINDS[k]}", latency_ms[mine & answered], 0, method=method, silent=silent, errors=errors)
 
