@@ -3,7 +3,8 @@
 `python -m benchmarks.bench_replay [--runs N] [NAME ...]` measures only the figures named, and writes only those. What
 counts as a message and as CPU time stands in benchmarks/throughput.py; the load process is the one that users run.
 
-* send-lag-p99-ms: WebSocket JSON at half of what a core can do, after a second of warm-up.
+* send-lag-p99-ms: WebSocket JSON at half the highest rate, in steps of a fifth, at which the schedule is kept (lag p99
+  within five ticks), after a second of warm-up. That is less than half of ws-json, where a tick may take any time.
 * stall-p99-error: the venue answers nothing for 2 s of 10 s. The 99th percentile of the witness, counted from the
   schedule, against the one that follows from the stub's own note of the stall. Locust's own word stands beside.
 * pacing-drift: last send against the schedule, at 1,000 a second; GoReplay's way of pacing stands beside.
