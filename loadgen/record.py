@@ -17,6 +17,7 @@ from loadgen.trace import Trace
 from loadgen.venues import audit, get
 
 _PAGE = 20_000
+ORPHAN = "names an order that the recording does not hold before it"
 
 
 def record(
@@ -53,7 +54,7 @@ def to_rows(journal: list[dict[str, Any]], own: str | None = None) -> tuple[list
         elif raw["outcome"] == "duplicate":
             left_out["repeated attempt"] += 1
         elif kind != "place" and parent is None:
-            left_out["names an order from before the recording"] += 1
+            left_out[ORPHAN] += 1
         else:
             session = sessions.setdefault(account, len(sessions))
             row = Row(raw["t_ns"], session, f"acct-{session}", kind, raw["symbol"], rec_status=_status(raw))

