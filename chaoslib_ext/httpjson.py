@@ -6,11 +6,10 @@ The guardian uses it too, so it stays with the standard library: requests alone 
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import json
 from typing import Any
 from urllib.parse import quote, urlsplit
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Unreachable(OSError):
@@ -63,4 +62,12 @@ def is_gone(error: Unreachable) -> bool:
 
     Elsewhere a refused connection may be a balancer or a firewall, and proves nothing.
     """
-    return error.refused and urlsplit(error.url).hostname in LOOPBACK
+    return error.refused and is_loopback(urlsplit(error.url).hostname or "")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, by address or name, is this one: the whole of 127.0.0.0/8 is."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

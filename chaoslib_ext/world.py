@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from chaoslib_ext import httpjson
+from chaoslib_ext import httpjson, planes
 from chaoslib_ext.agentclient import AgentClient
 from drills.errors import ComponentError, Refused
 
@@ -30,7 +30,7 @@ TAG = "muster-by-hand"
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One instance: where it is and where it answers; `ports` by name."""
+    """One instance: where it is and where it answers; `ports` by name, on `host`."""
 
     name: str
     service: str
@@ -38,6 +38,11 @@ class Instance:
     region: str | None
     http: str | None
     ports: Mapping[str, int]
+    host: str = "127.0.0.1"
+
+    def address(self, port: str) -> str:
+        """ "host:port" of one of its ports by name. Raises KeyError."""
+        return f"{self.host}:{self.ports[port]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ class World:
                 region=raw.get("region"),
                 http=raw.get("http"),
                 ports=dict(raw.get("ports") or {}),
+                host=str(raw.get("host") or "127.0.0.1"),
             )
             for raw in describe["instances"]
         )
@@ -157,6 +163,7 @@ class World:
             "instances": {one.name: one.phase for one in self.agent.instances()},
             "roles": {name: (status or {}).get("role") for name, status in self.statuses().items()},
             "proxies": proxies,
+            "planes": planes.snapshot(self),
         }
 
     @staticmethod
@@ -177,7 +184,7 @@ class World:
             lines += [f"link {name} has toxic {toxic}" for toxic in now["toxics"] if toxic not in proxy["toxics"]]
             lines += [f"link {name} lost toxic {toxic}" for toxic in proxy["toxics"] if toxic not in now["toxics"]]
         lines += [f"link {name} is new" for name in after["proxies"] if name not in before["proxies"]]
-        return lines
+        return lines + planes.diff(before["planes"], after["planes"])
 
     @staticmethod
     def moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

@@ -72,14 +72,6 @@ EXPORTS = {
 }
 """Every variable of `muster sandbox env`."""
 
-SAMPLES = {
-    "network.cut": "bus-off: {network.cut: {link: engine-bus}}",
-    "network.latency": "slow-answers: {network.latency: {link: gateway-engine, ms: 50, jitter_ms: 5, toward: down}}",
-    "process.kill": "engine-dies: {process.kill: {service: matching-engine, role: primary}}",
-    "process.pause": "gateway-freezes: {process.pause: {instance: gateway-0}}",
-}
-"""One use of each fault, as a drill writes it."""
-
 KINDS = {
     "run.started": "the run has a plan and a guardian",
     "check": "what the plan holds",
@@ -214,7 +206,7 @@ def faults_page() -> str:
         "",
     ]
     for name, info in sorted(registry.faults.items()):
-        lines += [f"## {name}", "", info.summary, "", "```yaml", "faults:", f"  {SAMPLES[name]}", "```", ""]
+        lines += [f"## {name}", "", info.summary, "", "```yaml", "faults:", f"  {classes[name].sample}", "```", ""]
         lines += _table(("parameter", "value", "default", "meaning"), _params(info.model))
         lines += [f"In effect when {classes[name].proof}. Undo: {classes[name].undo_text}.", ""]
     return _page("Faults", lines[:-1])

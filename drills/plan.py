@@ -21,9 +21,11 @@ LIMITS_MS = {"place": 500, "cancel": 250, "amend": 250}
 
 
 class Target(Model):
-    """An instance or a link that a fault touches; fields that do not apply are None."""
+    """What a fault touches; fields that do not apply are None."""
 
-    kind: Literal["instance", "link"] = "instance"
+    kind: Literal["instance", "link", "pod", "node", "workload", "record", "certificate", "zone", "region", "cloud"] = (
+        "instance"
+    )
     name: str
     service: str | None = None
     role: str | None = None

@@ -11,19 +11,26 @@ from pydantic import BaseModel, ConfigDict
 
 from drills.units import Duration
 
+Plane = Literal["process", "host", "network", "dns", "tls", "kubernetes", "cloud", "composite"]
+Need = Literal["kubernetes", "aws", "sgp"]
+
 
 @dataclass(frozen=True, slots=True)
 class FaultInfo:
     """A fault: its name in definitions, the pydantic model of its parameters, and what it touches.
 
-    `plane` says through what it acts; `reversible` that an undo brings the former state back.
+    `plane` says through what it acts; `reversible` that an undo brings the former state back; `proof` how its effect is
+    witnessed and `undo` how it is undone, in words; `needs` which parts of the sandbox it cannot do without.
     """
 
     name: str
     model: type[BaseModel]
     summary: str
-    plane: Literal["process", "network", "kubernetes", "aws", "data", "time"] = "process"
+    plane: Plane = "process"
     reversible: bool = True
+    proof: str = ""
+    undo: str = ""
+    needs: frozenset[Need] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

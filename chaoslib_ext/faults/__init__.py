@@ -1,16 +1,11 @@
 """One file a fault; importing the package registers them all."""
 
-from chaoslib_ext.faults import network_cut, network_latency, process_kill, process_pause
+import importlib
+import pkgutil
+
 from chaoslib_ext.faults.base import Fault, Recipe, Witness, build, classes
 
-__all__ = [
-    "Fault",
-    "Recipe",
-    "Witness",
-    "build",
-    "classes",
-    "network_cut",
-    "network_latency",
-    "process_kill",
-    "process_pause",
-]
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["Fault", "Recipe", "Witness", "build", "classes"]

@@ -8,9 +8,9 @@ recipes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypedDict, TypeVar
+from typing import Any, ClassVar, TypedDict, TypeVar
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
@@ -18,8 +18,7 @@ from chaoslib_ext.world import World
 from drills import registry
 from drills.errors import FaultError, Refused, UsageError
 from drills.plan import Target
-
-Plane = Literal["process", "network"]
+from drills.registry import Need, Plane
 
 
 class Recipe(TypedDict):
@@ -51,6 +50,8 @@ class Fault(BaseModel):
     """How its effect is witnessed, in words."""
     undo_text: ClassVar[str]
     """How it is undone, in words."""
+    sample: ClassVar[str]
+    """One use of it, as a drill writes it under `faults`."""
 
     _before: dict[str, Any] = PrivateAttr(default_factory=dict)  # by target name, as observed by plan_undo
 
@@ -103,12 +104,23 @@ classes: dict[str, type[Fault]] = {}
 """Every fault by its name in definitions."""
 
 
-def fault(name: str, *, summary: str, proof: str, undo: str, plane: Plane, reversible: bool = True) -> Callable[[F], F]:
+def fault(
+    name: str,
+    *,
+    summary: str,
+    proof: str,
+    undo: str,
+    plane: Plane,
+    sample: str,
+    reversible: bool = True,
+    needs: Collection[Need] = (),
+) -> Callable[[F], F]:
     """Register a class as the fault `name`, in `classes` and in drills.registry."""
 
     def register(cls: F) -> F:
-        cls.name, cls.summary, cls.proof, cls.undo_text = name, summary, proof, undo
-        registry.register_fault(registry.FaultInfo(name, cls, summary, plane, reversible))
+        cls.name, cls.summary, cls.proof, cls.undo_text, cls.sample = name, summary, proof, undo, sample
+        info = registry.FaultInfo(name, cls, summary, plane, reversible, proof, undo, frozenset(needs))
+        registry.register_fault(info)
         classes[name] = cls
         return cls
 

@@ -23,6 +23,7 @@ ESTABLISHED = "01"
     proof="connections through it are refused, and none that was open before is left",
     undo="open the link again, where it was open before",
     plane="network",
+    sample="bus-off: {network.cut: {link: engine-bus}}",
 )
 class NetworkCut(Fault):
     """Cut links."""

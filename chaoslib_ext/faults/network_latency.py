@@ -36,6 +36,7 @@ STREAMS: dict[str, tuple[Stream, ...]] = {
     proof="a round trip through the link takes longer by the delay than just before",
     undo="remove the toxics of this fault; those of others stay",
     plane="network",
+    sample="slow-answers: {network.latency: {link: gateway-engine, ms: 50, jitter_ms: 5, toward: down}}",
 )
 class NetworkLatency(Fault):
     """Delay links."""

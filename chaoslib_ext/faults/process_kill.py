@@ -19,6 +19,7 @@ from drills.plan import Target
     proof="its pid with its start time is gone, and its ports refuse connections",
     undo="release the instance; its node agent starts it again",
     plane="process",
+    sample="engine-dies: {process.kill: {service: matching-engine, role: primary}}",
 )
 class ProcessKill(InstanceFault):
     """SIGKILL of instances."""
@@ -53,8 +54,9 @@ class ProcessKill(InstanceFault):
                 return None
             texts.append(f"pid {seen.pid} of {target.name} is gone")
             if self.hold:
-                ports = sorted(set(world.instance(target.name).ports.values()))
-                if any(accepts(f"127.0.0.1:{port}") for port in ports):
+                instance = world.instance(target.name)
+                addresses = sorted({instance.address(port) for port in instance.ports})
+                if any(accepts(address) for address in addresses):
                     return None
-                texts += [f"127.0.0.1:{port} of {target.name} refuses connections" for port in ports]
+                texts += [f"{address} of {target.name} refuses connections" for address in addresses]
         return Witness(tuple(texts))

@@ -21,6 +21,7 @@ SILENT_S = 0.25
     proof="its process is in state T, and its HTTP port stays silent",
     undo="SIGCONT to the same process",
     plane="process",
+    sample="gateway-freezes: {process.pause: {instance: gateway-0}}",
 )
 class ProcessPause(InstanceFault):
     """SIGSTOP of instances."""

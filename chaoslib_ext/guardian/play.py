@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from chaoslib_ext import httpjson
-from chaoslib_ext.guardian.verbs import VERBS, NotUndone
+from chaoslib_ext.guardian import verbs
+from chaoslib_ext.guardian.verbs import NotUndone
 from drills.ledger import Entry, Ledger, State
 
 BACKOFF_S = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
@@ -82,7 +83,7 @@ class Player:
     def _order(self, recipe: Mapping[str, Any]) -> str | None:
         # one recipe that fails must not keep the others of its fault from being tried: the reason is returned
         try:
-            VERBS[recipe["verb"]].undo(recipe["args"])
+            verbs.find(recipe["verb"]).undo(recipe["args"])
         except httpjson.Unreachable as error:
             return None if self._gone(error) else str(error)
         except NotUndone as error:
@@ -91,7 +92,7 @@ class Player:
 
     def _observe(self, recipe: Mapping[str, Any]) -> str:
         try:
-            return VERBS[recipe["verb"]].observe(recipe["args"])
+            return verbs.find(recipe["verb"]).observe(recipe["args"])
         except httpjson.Unreachable as error:
             if not self._gone(error):
                 raise
@@ -120,8 +121,11 @@ class Player:
 
 def by_hand(recipe: Mapping[str, Any]) -> str:
     """The command of one recipe; the recipe itself where the verb is not known."""
-    verb = VERBS.get(str(recipe.get("verb")))
     try:
-        return verb.by_hand(recipe["args"]) if verb else f"# unknown verb in the ledger: {dict(recipe)}"
+        verb = verbs.find(str(recipe.get("verb")))
+    except (KeyError, ImportError):
+        return f"# unknown verb in the ledger: {dict(recipe)}"
+    try:
+        return verb.by_hand(recipe["args"])
     except (KeyError, TypeError, ValueError):
         return f"# damaged recipe in the ledger: {dict(recipe)}"

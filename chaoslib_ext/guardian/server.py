@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from chaoslib_ext import processes
-from chaoslib_ext.guardian import marker, takeover
+from chaoslib_ext.guardian import marker, takeover, verbs
 from chaoslib_ext.guardian.marker import Marker
 from chaoslib_ext.guardian.play import Player, to_stderr
 from drills.ledger import Entry, Ledger, LedgerError, State
@@ -194,6 +194,7 @@ class Guardian:
         body = {key: request[key] for key in ("fault_id", "fault", "params", "targets", "recipes", "describe")}
         if not request["recipes"]:
             return {"ok": False, "error": f"{request['fault_id']} has no undo; no fault"}
+        verbs.preload(recipe["verb"] for recipe in request["recipes"])
         self._ledger.write("intent", **body, expires_s=request.get("expires_s"))
         return {"ok": True}
 

@@ -1,92 +1,50 @@
-"""What every fault must hold to, on real processes and real connections."""
+"""What every fault must hold to, on real processes, real connections and real control planes."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import chaoslib_ext.faults as faults
-from chaoslib_ext.faults.base import Fault, Witness, build, classes
+from chaoslib_ext.faults.base import build, classes
 from chaoslib_ext.guardian.play import Player, by_hand
 from chaoslib_ext.world import World
 from drills import registry
 from drills.errors import FaultError, Refused, UsageError
 from drills.ledger import Ledger, State, read
-from tests.realproxy import RealToxiproxy, toxiproxy_server
-from tests.standins import Exchange, exchange, until
+from tests.contract.faultcases import BOXES, CASES
+from tests.contract.injecting import inject
+from tests.standins import until
+
+EVERY = sorted((name, box) for name, case in CASES.items() for box in case.boxes)
+TAG = ("20260101T000000Z-test", "f1")
 
 
-@dataclass(frozen=True)
-class Case:
-    """One fault: parameters that hit, the words of its plan, and parameters that hit nothing."""
-
-    params: dict[str, Any]
-    words: str
-    nowhere: dict[str, Any]
-
-
-CASES = {
-    "process.kill": Case(
-        {"service": "matching-engine", "role": "primary"},
-        "SIGKILL engine-0, held down",
-        {"service": "matching-engine", "role": "observer"},
-    ),
-    "process.pause": Case({"instance": "engine-0"}, "SIGSTOP engine-0", {"instance": "engine-7"}),
-    "network.latency": Case(
-        {"link": "gateway-0>engine-0", "ms": 60}, "60 ms each way on gateway-0>engine-0", {"link": "gw-engine", "ms": 1}
-    ),
-    "network.cut": Case(
-        {"link": "gateway-engine"}, "cut gateway-0>engine-0, gateway-0>engine-1", {"link": "engine-buss"}
-    ),
-}
-
-
-@pytest.fixture(params=["stand-in", "toxiproxy"])
-def box(request: pytest.FixtureRequest) -> Iterator[Exchange]:
-    """Two engines behind links; the links once by the stand-in, once by Toxiproxy itself."""
-    binary = toxiproxy_server()
-    if request.param == "toxiproxy" and binary is None:
-        pytest.skip("no toxiproxy-server on this machine")
-    with exchange() as made:
-        if request.param == "stand-in":
-            yield made
-            return
-        assert binary is not None
-        made.toxiproxy.close()
-        real = RealToxiproxy(binary, made.links)
-        made.toxiproxy = real
-        try:
-            yield made
-        finally:
-            real.close()
-            made.toxiproxy = real
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Callable[[str], World]]:
+    """Boxes that serve all tests, opened by the first that asks."""
+    with contextlib.ExitStack() as stack:
+        yield cache(lambda name: stack.enter_context(BOXES[name].open()))
 
 
 @pytest.fixture
-def world(box: Exchange) -> World:
-    """The same, as faults see it."""
-    return World.from_describe(box.describe()).tagged("20260101T000000Z-test", "f1")
+def world(request: pytest.FixtureRequest, shared: Callable[[str], World]) -> Iterator[World]:
+    """The box of the case, as faults see it; the stand-in where the test is about one fault only."""
+    name = request.node.callspec.params["where"] if hasattr(request.node, "callspec") else "stand-in"
+    if BOXES[name].shared:
+        yield shared(name).tagged(*TAG)
+        return
+    with BOXES[name].open() as made:
+        yield made.tagged(*TAG)
 
 
-every = pytest.mark.parametrize("name", sorted(CASES))
-
-
-def inject(fault: Fault, world: World, ledger: Ledger) -> Witness:
-    """As the runner does it: recipes on disk, then the act, then the evidence."""
-    targets = fault.targets(world)
-    recipes = fault.plan_undo(targets, world)
-    ledger.write("intent", fault_id="f1", fault=fault.name, describe=fault.describe(targets), recipes=recipes)
-    assert fault.in_effect(targets, world) is None
-    fault.apply(targets, world)
-    witness = until(lambda: fault.in_effect(targets, world))
-    assert isinstance(witness, Witness)
-    return witness
+every = pytest.mark.parametrize(("name", "where"), EVERY)
 
 
 @pytest.fixture
@@ -96,23 +54,23 @@ def ledger(tmp_path: Path) -> Ledger:
 
 def test_every_registered_fault_has_a_case() -> None:
     assert set(CASES) == set(classes) == {name for name in registry.faults if name in faults.classes}
-    assert all(cls.summary and cls.proof and cls.undo_text for cls in classes.values())
+    assert all(cls.summary and cls.proof and cls.undo_text and cls.sample for cls in classes.values())
 
 
 @every
-def test_the_plan_says_exactly_what_will_happen(name: str, world: World) -> None:
+def test_the_plan_says_exactly_what_will_happen(name: str, where: str, world: World) -> None:
     fault = build(name, CASES[name].params)
     assert fault.describe(fault.targets(world)) == CASES[name].words
 
 
 @every
-def test_no_target_refuses(name: str, world: World) -> None:
+def test_no_target_refuses(name: str, where: str, world: World) -> None:
     with pytest.raises(Refused, match=r"target-matches-nothing.*nothing was touched"):
         build(name, CASES[name].nowhere).targets(world)
 
 
 @every
-def test_nothing_happens_without_a_planned_undo(name: str, world: World) -> None:
+def test_nothing_happens_without_a_planned_undo(name: str, where: str, world: World) -> None:
     fault = build(name, CASES[name].params)
     before = world.snapshot()
     with pytest.raises(FaultError, match="no undo was planned"):
@@ -121,7 +79,7 @@ def test_nothing_happens_without_a_planned_undo(name: str, world: World) -> None
 
 
 @every
-def test_it_is_witnessed_and_undone_without_a_trace(name: str, world: World, ledger: Ledger) -> None:
+def test_it_is_witnessed_and_undone_without_a_trace(name: str, where: str, world: World, ledger: Ledger) -> None:
     before = world.snapshot()
     witness = inject(build(name, CASES[name].params), world, ledger)
     assert witness.texts
@@ -132,7 +90,7 @@ def test_it_is_witnessed_and_undone_without_a_trace(name: str, world: World, led
 
 
 @every
-def test_undo_twice_is_safe(name: str, world: World, ledger: Ledger) -> None:
+def test_undo_twice_is_safe(name: str, where: str, world: World, ledger: Ledger) -> None:
     before = world.snapshot()
     inject(build(name, CASES[name].params), world, ledger)
     Player(ledger).undo(ledger.book.entries, "test")
@@ -141,7 +99,7 @@ def test_undo_twice_is_safe(name: str, world: World, ledger: Ledger) -> None:
 
 
 @every
-def test_undo_from_intent_is_safe(name: str, world: World, ledger: Ledger) -> None:
+def test_undo_from_intent_is_safe(name: str, where: str, world: World, ledger: Ledger) -> None:
     before = world.snapshot()
     fault = build(name, CASES[name].params)
     recipes = fault.plan_undo(fault.targets(world), world)
@@ -151,7 +109,7 @@ def test_undo_from_intent_is_safe(name: str, world: World, ledger: Ledger) -> No
 
 
 @every
-def test_undo_after_a_crash_works_from_the_file(name: str, world: World, ledger: Ledger) -> None:
+def test_undo_after_a_crash_works_from_the_file(name: str, where: str, world: World, ledger: Ledger) -> None:
     before = world.snapshot()
     inject(build(name, CASES[name].params), world, ledger)
     ledger.close()  # and every object of the run is forgotten
@@ -165,7 +123,7 @@ def test_undo_after_a_crash_works_from_the_file(name: str, world: World, ledger:
 
 
 @every
-def test_the_command_by_hand_undoes_it(name: str, world: World, ledger: Ledger) -> None:
+def test_the_command_by_hand_undoes_it(name: str, where: str, world: World, ledger: Ledger) -> None:
     before = world.snapshot()
     inject(build(name, CASES[name].params), world, ledger)
     for recipe in reversed(ledger.book.entries[0].recipes):
@@ -174,7 +132,7 @@ def test_the_command_by_hand_undoes_it(name: str, world: World, ledger: Ledger) 
 
 
 @every
-def test_recipes_are_data(name: str, world: World) -> None:
+def test_recipes_are_data(name: str, where: str, world: World) -> None:
     fault = build(name, CASES[name].params)
     recipes = fault.plan_undo(fault.targets(world), world)
     assert json.loads(json.dumps(recipes)) == recipes
@@ -182,98 +140,6 @@ def test_recipes_are_data(name: str, world: World) -> None:
 
 
 @every
-def test_an_unknown_parameter_is_named(name: str) -> None:
+def test_an_unknown_parameter_is_named(name: str, where: str) -> None:
     with pytest.raises(UsageError, match=rf"{name}: targett"):
         build(name, {**CASES[name].params, "targett": "x"})
-
-
-def test_a_kill_that_is_not_held_lets_the_agent_restart_it(world: World, ledger: Ledger) -> None:
-    before = world.agent.instance("engine-0").pid
-    witness = inject(build("process.kill", {"instance": "engine-0", "hold": False}), world, ledger)
-    assert witness.texts == (f"pid {before} of engine-0 is gone",)
-    assert Player(ledger).undo(ledger.book.open(), "test")[0].state is State.VERIFIED
-
-
-def test_an_instance_that_does_not_run_is_not_killed(world: World) -> None:
-    world.agent.act("engine-0", "stop")
-    fault = build("process.kill", {"instance": "engine-0"})
-    with pytest.raises(FaultError, match="engine-0 is stopped, not running; nothing was touched"):
-        fault.plan_undo(fault.targets(world), world)
-
-
-def test_a_pause_is_undone_by_signal_when_the_agent_is_silent(world: World, box: Exchange, ledger: Ledger) -> None:
-    inject(build("process.pause", {"instance": "engine-0"}), world, ledger)
-    recipe = dict(ledger.book.entries[0].recipes[0])
-    recipe["args"] = {**recipe["args"], "agent": "http://127.0.0.1:1"}
-    ledger.book.entries[0].recipes = (recipe,)
-    assert Player(ledger).undo(ledger.book.open(), "test")[0].state is State.VERIFIED
-    assert box.agent.phase("engine-0") == "running"
-
-
-def test_a_link_that_others_cut_stays_cut(world: World, ledger: Ledger) -> None:
-    world.toxiproxy.proxy("gateway-0>engine-1").disable()
-    before = world.snapshot()
-    inject(build("network.cut", {"link": "gateway-engine"}), world, ledger)
-    Player(ledger).undo(ledger.book.open(), "test")
-    assert World.diff(before, world.snapshot()) == []
-    assert not world.toxiproxy.proxy("gateway-0>engine-1").enabled
-
-
-def test_a_link_that_is_cut_already_proves_nothing(world: World) -> None:
-    world.toxiproxy.proxy("gateway-0>engine-0").disable()
-    for params in ({"link": "gateway-0>engine-0"}, {"link": "gateway-0>engine-0", "ms": 10}):
-        fault = build("network.latency" if "ms" in params else "network.cut", params)
-        with pytest.raises(FaultError, match=r"cut.*nothing was touched"):
-            fault.plan_undo(fault.targets(world), world)
-
-
-def test_the_toxics_of_others_stay_and_ours_are_signed(world: World, ledger: Ledger) -> None:
-    link = world.toxiproxy.proxy("gateway-0>engine-0")
-    link.add_toxic(name="theirs", type="latency", stream="downstream", attributes={"latency": 5})
-    inject(build("network.latency", {"link": "gateway-0>engine-0", "ms": 40, "toward": "up"}), world, ledger)
-    assert set(link.toxics()) == {"theirs", "muster-20260101T000000Z-test-f1-upstream"}
-    Player(ledger).undo(ledger.book.open(), "test")
-    assert set(link.toxics()) == {"theirs"}
-
-
-def test_a_delay_is_measured_not_believed(world: World, ledger: Ledger) -> None:
-    witness = inject(build("network.latency", {"link": "gateway-0>engine-0", "ms": 60}), world, ledger)
-    shown = float(witness.texts[0].split(" takes ")[1].split(" ms")[0])
-    assert 120 <= shown < 400
-
-
-def test_a_far_end_that_is_dead_is_said_and_not_timed(world: World, ledger: Ledger) -> None:
-    world.agent.act("engine-1", "stop")
-    witness = inject(build("network.latency", {"link": "gateway-engine", "ms": 30}), world, ledger)
-    assert "a round trip takes" in witness.texts[0]
-    assert "its far end is silent, nothing to time" in witness.texts[1]
-
-
-def test_a_delay_that_nothing_can_time_is_not_witnessed(world: World) -> None:
-    world.agent.act("engine-1", "stop")
-    fault = build("network.latency", {"link": "gateway-0>engine-1", "ms": 30})
-    targets = fault.targets(world)
-    fault.plan_undo(targets, world)
-    fault.apply(targets, world)
-    assert fault.in_effect(targets, world) is None
-
-
-def test_an_undo_that_cannot_work_is_an_orphan_with_its_command(box: Exchange, world: World, ledger: Ledger) -> None:
-    inject(build("network.cut", {"link": "gateway-0>engine-0"}), world, ledger)
-    recipe = {"verb": "toxiproxy.set_enabled", "args": {"api": box.agent.url, "proxy": "x", "enabled": True}}
-    ledger.book.entries[0].recipes = (recipe,)
-    said: list[str] = []
-    entry = Player(ledger, give_up_s=0.3, say=said.append).undo(ledger.book.open(), "test")[0]
-    assert entry.state is State.ORPHANED
-    assert entry.by_hand == (f"curl -fsS -X POST -d '{{\"enabled\": true}}' {box.agent.url}/proxies/x",)
-    assert entry.by_hand[0] in said[0]
-
-
-def test_a_server_that_is_gone_holds_nothing(box: Exchange, world: World, ledger: Ledger) -> None:
-    inject(build("process.kill", {"instance": "engine-0"}), world, ledger)
-    inject_cut = build("network.cut", {"link": "gateway-0>engine-1"})
-    recipes = inject_cut.plan_undo(inject_cut.targets(world), world)
-    ledger.write("intent", fault_id="f2", fault="network.cut", recipes=recipes)
-    box.close()
-    done = Player(ledger, give_up_s=5).undo(ledger.book.open(), "test")
-    assert [entry.state for entry in done] == [State.VERIFIED, State.VERIFIED]

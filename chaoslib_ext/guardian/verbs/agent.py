@@ -1,0 +1,63 @@
+"""Undo through the node agent: instances that were held down, or stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from chaoslib_ext import httpjson, processes
+from chaoslib_ext.guardian.verbs.base import Args, NotUndone, Verb, curl, get, order
+
+
+class Release:
+    """`agent.release` {agent, instance}: a held-down instance may start again."""
+
+    def undo(self, args: Args) -> None:
+        """Release it; the agent starts it when it does not run."""
+        order("POST", _instance(args, "/release"), {})
+
+    def observe(self, args: Args) -> str:
+        """It runs: not held, not stopped, and its process lives."""
+        seen = get(_instance(args))
+        phase, pid = seen.get("phase"), seen.get("pid")
+        if phase in ("running", "starting") and pid and processes.alive(int(pid), seen.get("start_time")):
+            return f"{args['instance']} is {phase} as pid {pid}"
+        raise NotUndone(f"{args['instance']} is {phase}")
+
+    def by_hand(self, args: Args) -> str:
+        """Ask the agent with curl."""
+        return curl("POST", _instance(args, "/release"))
+
+
+class Resume:
+    """`agent.resume` {agent, instance, pid, start_time}: a stopped process goes on."""
+
+    def undo(self, args: Args) -> None:
+        """Ask the agent; where it is silent, signal the very process that was stopped."""
+        try:
+            order("POST", _instance(args, "/resume"), {})
+        except (httpjson.Unreachable, NotUndone):
+            if not processes.alive(int(args["pid"]), args["start_time"]):
+                raise
+            os.kill(int(args["pid"]), signal.SIGCONT)
+
+    def observe(self, args: Args) -> str:
+        """The process is no longer stopped, or is no more: nobody restores a process that has died since."""
+        pid = int(args["pid"])
+        state = processes.state(pid, args["start_time"])
+        if state is None:
+            return f"{args['instance']} (pid {pid}) has ended since, no pause is left"
+        if state in processes.STOPPED:
+            raise NotUndone(f"{args['instance']} (pid {pid}) is still stopped")
+        return f"{args['instance']} (pid {pid}) is {state}"
+
+    def by_hand(self, args: Args) -> str:
+        """The signal itself works without the agent."""
+        return f"kill -CONT {int(args['pid'])}"
+
+
+VERBS: dict[str, Verb] = {"agent.release": Release(), "agent.resume": Resume()}
+
+
+def _instance(args: Args, path: str = "") -> str:
+    return f"{args['agent']}/instances/{httpjson.segment(args['instance'])}{path}"
