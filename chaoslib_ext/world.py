@@ -184,7 +184,7 @@ class World:
             lines += [f"link {name} has toxic {toxic}" for toxic in now["toxics"] if toxic not in proxy["toxics"]]
             lines += [f"link {name} lost toxic {toxic}" for toxic in proxy["toxics"] if toxic not in now["toxics"]]
         lines += [f"link {name} is new" for name in after["proxies"] if name not in before["proxies"]]
-        return lines + planes.diff(before["planes"], after["planes"])
+        return lines + planes.diff(before.get("planes", {}), after.get("planes", {}))
 
     @staticmethod
     def moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
