@@ -133,7 +133,9 @@ class Watch:
     def flush(self) -> None:
         """Write what is to be sent, one write a session."""
         batch, self._batch = self._batch, {}
-        for session, ops in batch.items():
+        for session, taken in batch.items():
+            # the answer to an earlier attempt, or the end of the connection, may have come since they were taken
+            ops = [op for op in taken if op.n in self.ops and op.phase is Phase.IN_FLIGHT]
             rendered = [(op, payload) for op in ops if (payload := self._render(op)) is not None]
             now = self._clock()
             for op, _ in rendered:

@@ -207,6 +207,18 @@ def test_what_waits_on_the_same_order_goes_first() -> None:
     ]
 
 
+def test_what_is_decided_before_it_leaves_again_stays_here() -> None:
+    bench = Bench([place(0, "x"), cancel(10, "x")], "retry-idempotent")
+    bench.run(8)
+    bench.drop()
+    bench.connect()
+    bench.run(9)  # lost with its connection, it waits to be sent again; its cancel would take it along
+    bench.answer("run-0", 0)
+    bench.run(11)
+    assert bench.sent() == [(0, "order.create", "run-0"), (10, "order.cancel", "run-1")]
+    assert bench.decided() == [(0, "ok", None, 1)]
+
+
 def test_an_order_in_flight_does_not_hold_its_cancel_up() -> None:
     bench = Bench([place(0, "x"), cancel(5, "x")], "retry-idempotent")
     bench.run(6)
