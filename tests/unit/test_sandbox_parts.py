@@ -31,7 +31,7 @@ def test_path_wins_over_cache_over_wheel(tmp_path: Path) -> None:
     assert lookup.find(TOXI).ok is False
     put(tmp_path / "scripts" / "toxiproxy-server")
     assert lookup.find(TOXI).origin == "wheel"
-    put(lookup.cached(TOXIPROXY))
+    put(gobuild.cached(TOXIPROXY))
     assert lookup.find(TOXI).origin == "cache"
     put(tmp_path / "bin" / "toxiproxy-server", "2.12.0")
     found = lookup.find(TOXI)
@@ -44,7 +44,7 @@ def test_one_that_is_too_old_is_passed_over_or_named(tmp_path: Path) -> None:
     assert found.ok is False
     assert found.fix is not None
     assert "2.1.4 is not at least 2.4" in found.fix
-    put(lookup.cached(TOXIPROXY))
+    put(gobuild.cached(TOXIPROXY))
     assert lookup.find(TOXI).origin == "cache"
 
 
@@ -54,13 +54,13 @@ def test_a_missing_part_is_refused_with_its_fix() -> None:
 
 
 def test_a_missing_part_is_built_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookup, "build", lambda parts, say: put(lookup.cached(parts[0]), parts[0].version))
+    monkeypatch.setattr(lookup, "build", lambda parts, say: put(gobuild.cached(parts[0]), parts[0].version))
     found = lookup.ensure(TOXI, lambda _: None)
     assert (found.origin, found.version) == ("cache", "2.5.0")
 
 
 def test_what_was_built_meanwhile_is_not_built_again() -> None:
-    put(lookup.cached(TOXIPROXY))
+    put(gobuild.cached(TOXIPROXY))
     said: list[str] = []
     gobuild.build([TOXIPROXY], said.append)
     assert said == []
@@ -112,7 +112,7 @@ def test_a_killed_build_leaves_nothing_for_long(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(gobuild, "_compile", lambda part, go, module, output, say: put(output))
     gobuild.build([TOXIPROXY], lambda _: None)
     assert not left.exists()
-    assert lookup.cached(TOXIPROXY).read_text() == "2.5.0"
+    assert gobuild.cached(TOXIPROXY).read_text() == "2.5.0"
 
 
 def test_the_wheel_is_installed_by_uv_pip_or_a_throw_away_environment(tmp_path: Path) -> None:
