@@ -17,12 +17,12 @@ from sandbox import links, nats, streams
 from sandbox.agent_client import agent_process, instances
 from sandbox.errors import BadUse, Refused, SandboxError
 from sandbox.exchange.plants import KNOWN
-from sandbox.home import CHECKOUT, Box, write_json
+from sandbox.home import CHECKOUT, Box, read_json, write_json
 from sandbox.node.pods import parts_of
 from sandbox.node.processes import MARK
 from sandbox.node.resolve import Resolver
 from sandbox.node.source import StaticPods
-from sandbox.parts import PARTS, Found, ensure
+from sandbox.parts import KUBERNETES, PARTS, Found, ensure_all
 from sandbox.stop import down
 from sandbox.topology import BUS, Topology, describe, lay_out
 
@@ -40,6 +40,11 @@ class Wish:
     features: tuple[str, ...] = ()
     owner_pid: int | None = None
 
+    @property
+    def kubernetes(self) -> bool:
+        """Whether it is to run on its own Kubernetes."""
+        return "kubernetes" in self.features
+
 
 def up(box: Box, wish: Wish, say: Callable[[str], None]) -> dict[str, Any] | None:
     """Start a sandbox and return its description, or None when one is up already. Call with the lock held.
@@ -51,13 +56,14 @@ def up(box: Box, wish: Wish, say: Callable[[str], None]) -> dict[str, Any] | Non
     if state and state["describe"]["state"] == "up" and agent_process(box):
         if wish.plant:
             raise Refused("up: a sandbox is up already and nothing can be planted in it; first: muster sandbox down")
-        if missing := set(wish.features) - set(state["describe"]["features"]):
-            raise Refused(f"up: the sandbox is up without {', '.join(sorted(missing))}; first: muster sandbox down")
+        if missing := [name for name in wish.features if name not in state["describe"]["features"]]:
+            raise Refused(f"up: a sandbox without {', '.join(missing)} is up already; first: muster sandbox down")
         return None
     pods = StaticPods(wish.manifests, wish.features).pods()
     topology = lay_out(pods)
     wanted = parts_of(pods)
-    parts = {part.name: ensure(part, say) for part in PARTS if part.name in wanted}
+    needed = [part for part in PARTS if part.name in wanted] + [*(KUBERNETES[:-1] if wish.kubernetes else ())]
+    parts = {found.part: found for found in ensure_all(needed, say)}
     down(box)  # what a crash left
     try:
         return _start(box, wish, topology, parts)
@@ -73,12 +79,27 @@ def _start(box: Box, wish: Wish, topology: Topology, parts: Mapping[str, Found])
         resolver.runnable(pod)
     agent = _start_agent(box, wish)
     _wait_for_agent(box, agent)
+    objects = _to_kubernetes(box, wish, described) if wish.kubernetes else []
     if topology.regions():
         asyncio.run(_provision(topology, lambda: agent.poll() is None))
     _wait_until_ready(box, described["agent"])
+    if wish.kubernetes:
+        from sandbox.kube.apply import wait
+
+        wait(box.kubeconfig, objects, READY_S, lambda: agent.poll() is None)
     described["state"] = "up"
     write_json(box.state_file, _state(described, parts))
     return described
+
+
+def _to_kubernetes(box: Box, wish: Wish, described: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give the manifests to the API server that the agent has started; the objects."""
+    from sandbox.kube.apply import give, read  # what it imports, no other sandbox needs
+
+    described["kubernetes"] = (read_json(box.agent_file) or {})["kubernetes"]
+    objects = read(wish.manifests)
+    give(box.kubeconfig, objects)
+    return objects
 
 
 def _state(described: dict[str, Any], parts: Mapping[str, Found]) -> dict[str, Any]:
@@ -94,12 +115,17 @@ def _write_files(box: Box, wish: Wish, topology: Topology, parts: Mapping[str, F
     links.write_config(topology.links, box.conf / "toxiproxy.json")
     box.kubeconfig.write_text("apiVersion: v1\nkind: Config\n")
     _write_secret(box.secret_file)
-    versions = {name.removesuffix("-server"): found.version or "?" for name, found in parts.items()}
-    described = describe(topology, box, secrets.token_hex(4), versions, bool(wish.plant), wish.features)
+    described = describe(topology, box, secrets.token_hex(4), _versions(parts), bool(wish.plant), wish.features)
+    described["kubernetes"] = None
     for pod in topology.of_service(BUS):
         nats.write_config(described, pod.name, pod.zone, box.conf, box.data)
     write_json(box.state_file, _state(described, parts))
     return described
+
+
+def _versions(parts: Mapping[str, Found]) -> dict[str, str]:
+    shown = {"nats-server": "nats", "toxiproxy": "toxiproxy", "kube-apiserver": "kubernetes"}
+    return {word: parts[name].version or "?" for name, word in shown.items() if name in parts}
 
 
 def _write_secret(path: Path) -> None:
