@@ -16,11 +16,11 @@ from sandbox import links, nats
 from sandbox.agent_client import agent_process, instances
 from sandbox.errors import BadUse, Refused, SandboxError
 from sandbox.exchange.plants import KNOWN
-from sandbox.home import CHECKOUT, Box, write_json
+from sandbox.home import CHECKOUT, Box, read_json, write_json
 from sandbox.node.pods import parts_of
 from sandbox.node.processes import MARK
 from sandbox.node.resolve import Resolver
-from sandbox.node.source import StaticPods
+from sandbox.node.source import CLOUD, StaticPods
 from sandbox.parts import PARTS, Found, ensure
 from sandbox.stop import down
 from sandbox.topology import Topology, describe, lay_out
@@ -37,6 +37,17 @@ class Wish:
     manifests: Path
     plant: tuple[str, ...] = ()
     owner_pid: int | None = None
+    aws: bool = False
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where the manifests of all that was asked for are."""
+        return (self.manifests, *([CLOUD] if self.aws else []))
+
+    @property
+    def features(self) -> list[str]:
+        """What is up beyond the exchange itself."""
+        return ["aws"] if self.aws else []
 
 
 def up(box: Box, wish: Wish, say: Callable[[str], None]) -> dict[str, Any] | None:
@@ -49,8 +60,10 @@ def up(box: Box, wish: Wish, say: Callable[[str], None]) -> dict[str, Any] | Non
     if state and state["describe"]["state"] == "up" and agent_process(box):
         if wish.plant:
             raise Refused("up: a sandbox is up already and nothing can be planted in it; first: muster sandbox down")
+        if missing := set(wish.features) - set(state["describe"]["features"]):
+            raise Refused(f"up: a sandbox is up already without {', '.join(missing)}; first: muster sandbox down")
         return None
-    pods = StaticPods(wish.manifests).pods()
+    pods = StaticPods(*wish.folders).pods()
     topology = lay_out(pods)
     wanted = parts_of(pods)
     parts = {part.name: ensure(part, say) for part in PARTS if part.name in wanted}
@@ -73,6 +86,7 @@ def _start(box: Box, wish: Wish, topology: Topology, parts: Mapping[str, Found])
     if bus:
         asyncio.run(nats.provision(bus, min(_REPLICAS, len(bus)), READY_S, lambda: agent.poll() is None))
     _wait_until_ready(box, described["agent"])
+    described["aws"] = read_json(box.aws_file)
     described["state"] = "up"
     write_json(box.state_file, _state(described, parts))
     return described
@@ -93,6 +107,7 @@ def _write_files(box: Box, wish: Wish, topology: Topology, parts: Mapping[str, F
     _write_secret(box.secret_file)
     versions = {name.removesuffix("-server"): found.version or "?" for name, found in parts.items()}
     described = describe(topology, box, secrets.token_hex(4), versions, bool(wish.plant))
+    described["features"] = wish.features
     for pod in topology.of_service("order-bus"):
         nats.write_config(described, pod.name, pod.zone, box.conf, box.data)
     write_json(box.state_file, _state(described, parts))
@@ -106,7 +121,8 @@ def _write_secret(path: Path) -> None:
 
 
 def _start_agent(box: Box, wish: Wish) -> "subprocess.Popen[bytes]":
-    argv = [sys.executable, "-m", "sandbox.node", str(box.root), str(wish.manifests.absolute())]
+    argv = [sys.executable, "-m", "sandbox.node", str(box.root)]
+    argv.append(os.pathsep.join(str(folder.absolute()) for folder in wish.folders))
     if wish.owner_pid is not None:
         argv.append(str(wish.owner_pid))
     env = {**os.environ, "PYTHONPATH": str(CHECKOUT), MARK: str(box.root), "MUSTER_PLANT": ",".join(wish.plant)}

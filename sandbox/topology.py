@@ -101,6 +101,7 @@ def describe(topology: Topology, box: Box, box_id: str, versions: Mapping[str, s
         "planted": planted,
         "regions": regions,
         "features": [],
+        "aws": None,
         "nodes": _nodes(topology.pods),
         "instances": [_instance(pod, topology.hosts[pod.name], topology.ports[pod.name]) for pod in topology.pods],
         "links": [link.described() for link in topology.links],
