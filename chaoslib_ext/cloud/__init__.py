@@ -49,7 +49,6 @@ class RoutedTarget:
 
     id: str
     port: int
-    zone: str
 
 
 class Cloud(Protocol):

@@ -65,12 +65,12 @@ class AwsCloud:
     def instances(self, zone: str | None = None) -> list[Machine]:
         """Those with the environment's tag, by their Name."""
         found = []
-        for place in [zone] if zone else self._places:
-            if place not in self._places:
-                continue
-            filters = [*self._tagged(), _filter("availability-zone", self._places[place]["availability_zone"])]
-            for row in self._rows("ec2", "describe_instances", "Reservations", place, Filters=filters):
-                found += [_machine(one, place) for one in row["Instances"] if one["State"]["Name"] not in _GONE]
+        for homes in self._homes(zone).values():  # one call a region
+            places = {self._places[home]["availability_zone"]: home for home in homes}
+            filters = [*self._tagged(), _filter("availability-zone", *places)]
+            rows = self._rows("ec2", "describe_instances", "Reservations", homes[0], Filters=filters)
+            some = [one for row in rows for one in row["Instances"] if one["State"]["Name"] not in _GONE]
+            found += [_machine(one, places[one["Placement"]["AvailabilityZone"]]) for one in some]
         return sorted(found, key=lambda one: (one.zone, one.node))
 
     def rehearse(self, act: Act, saved: Mapping[str, Any]) -> None:
@@ -82,7 +82,7 @@ class AwsCloud:
         if act == "isolate":
             for one in saved["subnets"]:
                 self._dry("create_network_acl", zone, VpcId=one["vpc"], TagSpecifications=_made_for("rehearsal"))
-                link = self._association(one["id"], zone)[0]
+                link = self._associations([one["id"]], zone)[one["id"]][0]
                 self._dry("replace_network_acl_association", zone, AssociationId=link, NetworkAclId=one["acl"])
                 self._dry("delete_network_acl", zone, NetworkAclId=one["acl"])
 
@@ -136,10 +136,8 @@ class AwsCloud:
             return {"zone": zone, "subnets": []}
         filters = [*self._tagged(), _filter("availability-zone", self._places[zone]["availability_zone"])]
         rows = self._rows("ec2", "describe_subnets", "Subnets", zone, Filters=filters)
-        subnets = [
-            {"id": row["SubnetId"], "vpc": row["VpcId"], "acl": self._association(row["SubnetId"], zone)[1]}
-            for row in rows
-        ]
+        acls = self._associations([row["SubnetId"] for row in rows], zone)
+        subnets = [{"id": row["SubnetId"], "vpc": row["VpcId"], "acl": acls[row["SubnetId"]][1]} for row in rows]
         return {"zone": zone, "subnets": subnets}
 
     def isolate(self, saved: Mapping[str, Any], tag: str) -> None:
@@ -152,8 +150,9 @@ class AwsCloud:
 
     def restore(self, saved: Mapping[str, Any], tag: str) -> None:
         """Give each subnet its former ACL, then delete ours."""
+        now = self._associations([one["id"] for one in saved["subnets"]], saved["zone"])
         for one in saved["subnets"]:
-            if self._association(one["id"], saved["zone"])[1] != one["acl"]:
+            if now[one["id"]][1] != one["acl"]:
                 self._associate(one["id"], one["acl"], saved["zone"])
         for acl in self._ours(tag, saved["zone"]):
             self._call("ec2", "delete_network_acl", saved["zone"], NetworkAclId=acl)
@@ -161,9 +160,10 @@ class AwsCloud:
     def not_restored(self, saved: Mapping[str, Any], tag: str) -> list[str]:
         """Subnets with another ACL than the saved one, and ACLs of ours."""
         left = [f"{acl} is still there" for acl in self._ours(tag, saved["zone"])]
+        now = self._associations([one["id"] for one in saved["subnets"]], saved["zone"])
         for one in saved["subnets"]:
-            if (now := self._association(one["id"], saved["zone"])[1]) != one["acl"]:
-                left.append(f"{one['id']} has {now}, had {one['acl']}")
+            if (acl := now[one["id"]][1]) != one["acl"]:
+                left.append(f"{one['id']} has {acl}, had {one['acl']}")
         return left
 
     def record(self, name: str) -> Saved:
@@ -182,18 +182,16 @@ class AwsCloud:
 
     def targets(self, group: str, zone: str | None = None) -> list[RoutedTarget]:
         """Registered ones; draining ones are on their way out and left out."""
-        place = self._zone_of_group(group)
-        if place is None:
+        home, arn = self._group(group)
+        if not arn:
             return []
-        rows = self._call("elbv2", "describe_target_health", place, TargetGroupArn=self._arn(group, place))
-        rows = rows["TargetHealthDescriptions"]
-        zones = {one.id: one.zone for one in self.instances()}
-        kept = [row for row in rows if row["TargetHealth"].get("Reason") not in _awscli.LEAVING]
-        found = [
-            RoutedTarget(row["Target"]["Id"], int(row["Target"]["Port"]), zones.get(row["Target"]["Id"], ""))
-            for row in kept
-        ]
-        return sorted((one for one in found if zone in (None, one.zone)), key=lambda one: one.id)
+        rows = self._call("elbv2", "describe_target_health", home, TargetGroupArn=arn)["TargetHealthDescriptions"]
+        kept = [row["Target"] for row in rows if row["TargetHealth"].get("Reason") not in _awscli.LEAVING]
+        found = [RoutedTarget(row["Id"], int(row["Port"])) for row in kept]
+        if zone is not None:
+            here = {one.id for one in self.instances(zone)}
+            found = [one for one in found if one.id in here]
+        return sorted(found, key=lambda one: one.id)
 
     def deregister(self, group: str, targets: Sequence[Mapping[str, Any]]) -> None:
         """Out of the group."""
@@ -208,19 +206,28 @@ class AwsCloud:
         return _awscli.command(verb, self.target, args, self._region)
 
     def _routed(self, act: str, group: str, targets: Sequence[Mapping[str, Any]]) -> None:
-        zone = self._zone_of_group(group)
-        if zone is None:
+        home, arn = self._group(group)
+        if not arn:
             raise CloudError(f"aws: there is no target group {group}")
         rows = [{"Id": one["id"], "Port": one["port"]} for one in targets]
-        self._call("elbv2", act, zone, TargetGroupArn=self._arn(group, zone), Targets=rows)
+        self._call("elbv2", act, home, TargetGroupArn=arn, Targets=rows)
 
-    def _zone_of_group(self, group: str) -> str | None:
-        regions = {place["region"]: zone for zone, place in self._places.items()}
-        return next((zone for zone in regions.values() if self._arn(group, zone)), None)
+    def _group(self, group: str) -> tuple[str, str]:
+        """(a zone of its region, its ARN) of a target group; empty where there is none of that name."""
+        for homes in self._homes().values():
+            rows = self._rows("elbv2", "describe_target_groups", "TargetGroups", homes[0])
+            for row in rows:
+                if row["TargetGroupName"] == group:
+                    return homes[0], str(row["TargetGroupArn"])
+        return "", ""
 
-    def _arn(self, group: str, zone: str) -> str:
-        rows = self._rows("elbv2", "describe_target_groups", "TargetGroups", zone)
-        return next((str(row["TargetGroupArn"]) for row in rows if row["TargetGroupName"] == group), "")
+    def _homes(self, zone: str | None = None) -> dict[str, list[str]]:
+        """Our zones (or one of them) by their region."""
+        found: dict[str, list[str]] = {}
+        for one, place in self._places.items():
+            if zone in (None, one):
+                found.setdefault(place["region"], []).append(one)
+        return found
 
     def _scaling(self, act: str, saved: Mapping[str, Any]) -> None:
         group, processes = saved["group"], list(saved["processes"])
@@ -247,24 +254,31 @@ class AwsCloud:
         )
         return [str(row["NetworkAclId"]) for row in rows]
 
-    def _association(self, subnet: str, zone: str) -> tuple[str, str]:
-        """(association, ACL) of a subnet now: the association gets a new id with each change."""
-        filters = [_filter("association.subnet-id", subnet)]
-        for row in self._rows("ec2", "describe_network_acls", "NetworkAcls", zone, Filters=filters):
-            for one in row["Associations"]:
-                if one["SubnetId"] == subnet:
-                    return str(one["NetworkAclAssociationId"]), str(row["NetworkAclId"])
-        raise CloudError(f"aws: subnet {subnet} has no network ACL; is it still there?")
+    def _associations(self, subnets: Sequence[str], zone: str) -> dict[str, tuple[str, str]]:
+        """(association, ACL) of each subnet now: an association gets a new id with each change."""
+        if not subnets:
+            return {}
+        filters = [_filter("association.subnet-id", *subnets)]
+        rows = self._rows("ec2", "describe_network_acls", "NetworkAcls", zone, Filters=filters)
+        found = {
+            one["SubnetId"]: (str(one["NetworkAclAssociationId"]), str(row["NetworkAclId"]))
+            for row in rows
+            for one in row["Associations"]
+        }
+        if left := [one for one in subnets if one not in found]:
+            raise CloudError(f"aws: subnet {left[0]} has no network ACL; is it still there?")
+        return found
 
     def _associate(self, subnet: str, acl: str, zone: str) -> None:
-        link = self._association(subnet, zone)[0]
+        link = self._associations([subnet], zone)[subnet][0]
         self._call("ec2", "replace_network_acl_association", zone, AssociationId=link, NetworkAclId=acl)
 
     def _by_zone(self, ids: Sequence[str]) -> dict[str, list[str]]:
         """Ids by a zone of their region: an id says nothing of where it lives."""
-        if len({place["region"] for place in self._places.values()}) < 2:
+        regions = self._homes()
+        if len(regions) < 2:
             return {next(iter(self._places)): list(ids)} if ids else {}
-        homes = {one.id: one.zone for one in self.instances()}
+        homes = {one.id: regions[self._region(one.zone)][0] for one in self.instances()}
         found: dict[str, list[str]] = {}
         for one in ids:
             if one in homes:
@@ -325,8 +339,8 @@ def _plain(row: Mapping[str, Any]) -> Saved:
     return {"weight": row.get("Weight"), "ttl": row.get("TTL"), "values": values}
 
 
-def _filter(name: str, value: str) -> dict[str, Any]:
-    return {"Name": name, "Values": [value]}
+def _filter(name: str, *values: str) -> dict[str, Any]:
+    return {"Name": name, "Values": list(values)}
 
 
 def _made_for(tag: str) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from drills.plan import Target
     undo="start them again; a scaling group that was kept from replacing them may do so again",
     plane="cloud",
     sample="node-off: {cloud.instance-stop: {node: tyo-a}}",
-    needs=("aws",),
+    needs={"aws"},
 )
 class InstanceStop(CloudFault):
     """Stop instances."""

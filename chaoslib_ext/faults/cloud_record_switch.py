@@ -25,7 +25,7 @@ FULL = 100
     undo="give every set the weight that it had",
     plane="cloud",
     sample="to-sgp: {cloud.record-switch: {record: api.exchange.test, to: sgp}}",
-    needs=("aws", "sgp"),
+    needs={"aws", "sgp"},
 )
 class RecordSwitch(CloudFault):
     """Switch a record."""
@@ -43,12 +43,11 @@ class RecordSwitch(CloudFault):
     def targets(self, world: World) -> list[Target]:
         """The record. Raises Refused `target-matches-nothing` for a name, or a set of it, that is not there."""
         saved = self.cloud(world).record(self.record)
-        named = set(self.weights or {self.to: 0}) - set(saved["sets"])
+        named = sorted(set(self.weights or [str(self.to)]) - set(saved["sets"]))
         if not saved["sets"]:
             raise nothing(f"record {self.record!r}", "the hosted zone has no such address record")
         if named:
-            word = str(sorted(map(str, named))[0])
-            raise nothing(f"set {word!r} of {self.record}", registry.did_you_mean(word, saved["sets"]))
+            raise nothing(f"set {named[0]!r} of {self.record}", registry.did_you_mean(named[0], saved["sets"]))
         return [names_target("record", self.record, None, world)]
 
     def describe(self, targets: Sequence[Target]) -> str:

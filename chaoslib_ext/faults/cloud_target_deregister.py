@@ -23,7 +23,7 @@ from drills.plan import Target
     undo="register the same targets again",
     plane="cloud",
     sample="out-of-balance: {cloud.target-deregister: {group: gateway-ws, zone: tyo-a}}",
-    needs=("aws",),
+    needs={"aws"},
 )
 class TargetDeregister(CloudFault):
     """Deregister targets."""

@@ -21,7 +21,7 @@ from drills.plan import Target
     undo="give each subnet the network ACL that it had, and delete ours",
     plane="cloud",
     sample="zone-cut-off: {cloud.zone-isolate: {zone: tyo-a}}",
-    needs=("aws",),
+    needs={"aws"},
 )
 class ZoneIsolate(CloudFault):
     """Isolate a zone."""

