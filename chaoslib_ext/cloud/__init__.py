@@ -18,8 +18,8 @@ import orjson
 
 from drills.errors import FaultError
 
-Act = Literal["stop", "isolate", "switch", "deregister"]
-"""What faults do; each needs rights of its own."""
+Act = Literal["stop", "isolate"]
+"""Acts that can be rehearsed: a cloud tells ahead whether the account may do them."""
 
 Saved = dict[str, Any]
 """A former state, as JSON."""
@@ -31,6 +31,10 @@ class CloudError(FaultError):
 
 class Denied(CloudError):
     """The account may not do an action."""
+
+
+class WrongAccount(CloudError):
+    """The keys belong to another account than the environment's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,21 @@ def _connected(name: str, target: bytes) -> Cloud:
         raise KeyError(name)
     made: Cloud = importlib.import_module(f"{__name__}.{name}").connect(orjson.loads(target))
     return made
+
+
+def enter(name: str, target: Mapping[str, Any]) -> Cloud:
+    """The cloud, after its account was compared with the target's: once in a process. Raises WrongAccount."""
+    made = connect(name, target)
+    if id(made) not in _entered:
+        if (found := made.identity()) != str(target.get("account")):
+            expected = target.get("account")
+            raise WrongAccount(f"{name}: the keys belong to account {found}, the environment is account {expected}")
+        _entered.add(id(made))
+    return made
+
+
+_entered: set[int] = set()
+"""Clouds whose account was compared; `_connected` keeps them, so an id is never given twice."""
 
 
 def load(names: Collection[str] | None = None) -> None:

@@ -34,6 +34,9 @@ _CONFIG = Config(
     ignore_configured_endpoint_urls=True,
     user_agent_extra="muster",
 )
+_PREFIX = {"elbv2": "elasticloadbalancing"}
+"""How policies call a service, where that is another word than the client's."""
+
 _GONE = ("terminated", "shutting-down")
 
 
@@ -317,7 +320,7 @@ class AwsCloud:
 
 
 def _answered[T](service: str, name: str, ask: Callable[[], T]) -> T:
-    action = f"{service}:{''.join(word.capitalize() for word in name.split('_'))}"
+    action = f"{_PREFIX.get(service, service)}:{''.join(word.capitalize() for word in name.split('_'))}"
     try:
         return ask()
     except ClientError as error:

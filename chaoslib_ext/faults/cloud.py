@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from chaoslib_ext import cloud, dnsask, planes, processes
-from chaoslib_ext.cloud import Act, Cloud, Denied
+from chaoslib_ext.cloud import Act, Cloud, Denied, WrongAccount
 from chaoslib_ext.faults.base import Fault, Recipe, Witness
 from chaoslib_ext.guardian.verbs import accepts
 from chaoslib_ext.world import Instance, World
@@ -19,22 +20,18 @@ class CloudFault(Fault):
     """Base of faults on what a cloud runs."""
 
     def cloud(self, world: World) -> Cloud:
-        """The cloud of the world. Raises Refused `no-cloud` where it has none."""
-        name, target = _reached(world)
-        return cloud.connect(name, target)
-
-    def enter(self, act: Act, saved: Mapping[str, Any], world: World) -> Cloud:
-        """The cloud, after its account was compared and the act rehearsed. Raises Refused; nothing is touched."""
-        reached = self.cloud(world)
-        expected = str(_reached(world)[1].get("account"))
-        if (found := reached.identity()) != expected:
-            said = f"the keys belong to account {found}, the environment is account {expected}"
-            raise Refused("cloud-identity", f"{said}; nothing was touched")
+        """The cloud of the world. Raises Refused: `no-cloud` where it has none, `cloud-identity` in a wrong account."""
         try:
-            reached.rehearse(act, saved)
+            return cloud.enter(*_reached(world))
+        except WrongAccount as error:
+            raise Refused("cloud-identity", f"{error}; nothing was touched") from error
+
+    def rehearse(self, act: Act, saved: Mapping[str, Any], world: World) -> None:
+        """Whether the account may do and undo it, as far as the cloud tells. Raises Refused `cloud-permission`."""
+        try:
+            self.cloud(world).rehearse(act, saved)
         except Denied as error:
             raise Refused("cloud-permission", f"{self.name}: {error}; nothing was touched") from error
-        return reached
 
     def recipe(self, verb: str, world: World, **args: object) -> Recipe:
         """An undo recipe for this cloud."""
@@ -125,15 +122,33 @@ def snapshot(world: World) -> dict[str, str]:
         return {}
     described = next(world.describe[name] for name in cloud.known() if world.describe.get(name))
     reached = cloud.connect(*_reached(world))
-    found = {f"instance {one.node}": one.state for one in reached.instances()}
-    for zone in reached.zones():
-        found |= {f"subnet {one['id']} of {zone}": one["acl"] for one in reached.border(zone)["subnets"]}
-    for group in described.get("target_groups") or {}:
-        found[f"targets of {group}"] = ", ".join(f"{one.id}:{one.port}" for one in reached.targets(group))
-    if name := described.get("record"):
-        sets = reached.record(name)["sets"]
-        found[f"record {name}"] = "; ".join(f"{key} {one['weight']}" for key, one in sorted(sets.items()))
+    found: dict[str, str] = {}
+    for look in (_instances, _borders, _targets, _records):
+        with contextlib.suppress(Denied):  # what these keys may not even read, they did not change
+            found |= look(reached, described)
     return found
+
+
+def _instances(reached: Cloud, _: Mapping[str, Any]) -> dict[str, str]:
+    return {f"instance {one.node}": one.state for one in reached.instances()}
+
+
+def _borders(reached: Cloud, _: Mapping[str, Any]) -> dict[str, str]:
+    borders = [reached.border(zone) for zone in reached.zones()]
+    return {f"subnet {one['id']} of {border['zone']}": one["acl"] for border in borders for one in border["subnets"]}
+
+
+def _targets(reached: Cloud, described: Mapping[str, Any]) -> dict[str, str]:
+    groups = {group: reached.targets(group) for group in described.get("target_groups") or {}}
+    return {
+        f"targets of {group}": ", ".join(f"{one.id}:{one.port}" for one in found) for group, found in groups.items()
+    }
+
+
+def _records(reached: Cloud, described: Mapping[str, Any]) -> dict[str, str]:
+    name = described.get("record")
+    sets = reached.record(name)["sets"] if name else {}
+    return {f"record {name} set {key}": str(one["weight"]) for key, one in sets.items()}
 
 
 planes.SNAPSHOTS["cloud"] = snapshot

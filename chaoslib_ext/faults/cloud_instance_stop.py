@@ -50,8 +50,8 @@ class InstanceStop(CloudFault):
         ids, zone = [one.id for one in machines], machines[0].zone
         if stopped := [f"{one.node} is {one.state}" for one in machines if one.state != "running"]:
             raise FaultError(f"{self.name}: {', '.join(stopped)}; nothing was touched")
-        reached = self.enter("stop", {"zone": zone, "ids": ids}, world)
-        groups = reached.suspended(ids)
+        self.rehearse("stop", {"zone": zone, "ids": ids}, world)
+        groups = self.cloud(world).suspended(ids)
         here = [one for one in world.instances if one.zone in {machine.zone for machine in machines}]
         ports = addresses(here)
         if not ports:

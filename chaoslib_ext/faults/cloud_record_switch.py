@@ -67,7 +67,6 @@ class RecordSwitch(CloudFault):
         if before <= wanted:
             said = f"{self.record} answers {', '.join(sorted(before)) or 'nothing'} already or not at all"
             raise FaultError(f"{self.name}: {said}; nothing was touched")
-        self.enter("switch", saved, world)
         self.remember(self.record, (saved, wanted))
         seen_by = {"dns": address, "answers": sorted(before)}
         return [self.recipe("cloud.restore_record", world, **saved, **seen_by)]

@@ -56,7 +56,6 @@ class TargetDeregister(CloudFault):
             said = f"{record} answers {seen}, which would not change without {self.zone}"
             raise FaultError(f"{self.name}: {said}; nothing was touched")
         rows = [{"id": one.id, "port": one.port} for one in found]
-        self.enter("deregister", {"group": self.group, "zone": self.zone, "targets": rows}, world)
         self.remember(self.group, (rows, before - hosts))
         seen_by = {"dns": address, "record": record, "answers": sorted(before)}
         args = {"zone": self.zone, "group": self.group, "targets": rows, **seen_by}

@@ -42,7 +42,7 @@ class ZoneIsolate(CloudFault):
     def plan_undo(self, targets: Sequence[Target], world: World) -> list[Recipe]:
         """The former network ACL of each subnet."""
         saved = self.cloud(world).border(self.zone)
-        self.enter("isolate", saved, world)
+        self.rehearse("isolate", saved, world)
         ports = self._border(world)
         if not ports:
             raise FaultError(f"{self.name}: nothing listens across the border of {self.zone}: no effect could be seen")

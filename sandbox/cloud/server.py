@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from moto.ec2.responses.network_acls import NetworkACLs
+from moto.iam.access_control import IAMRequest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
@@ -29,7 +30,7 @@ class Cloud:
     """The server; `changed` is set after each request that may have changed something."""
 
     def __init__(self, port: int) -> None:
-        _honour_dry_run()
+        _mend()
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
         self.changed = threading.Event()
         self.ready = False
@@ -55,7 +56,10 @@ class Cloud:
                 self.changed.set()
 
 
-def _honour_dry_run() -> None:
+def _mend() -> None:
+    # rights can be switched on (POST /moto-api/reset-auth); moto miscalculates the signatures of REST services then, and
+    # on loopback they protect nothing: the key alone says who asks
+    setattr(IAMRequest, "check_signature", lambda _: None)  # noqa: B010 - a checker forbids the assignment
     # moto takes DryRun for instances only: elsewhere a dry run would do the act
     for name in _NO_DRY_RUN:
         act = getattr(NetworkACLs, name)

@@ -29,15 +29,15 @@ class _CloudVerb(ABC):
 
     def undo(self, args: Args) -> None:
         """Order it. Raises NotUndone with the action that failed."""
-        _tried(lambda: self.order(_cloud(args), args))
+        _tried(lambda: self.order(cloud.enter(str(args["cloud"]), args["target"]), args))
 
     def observe(self, args: Args) -> str:
         """Ask the cloud, then the addresses and names that it is about."""
-        return _tried(lambda: self.look(_cloud(args), args) + _effects(args))
+        return _tried(lambda: self.look(cloud.enter(str(args["cloud"]), args["target"]), args) + _effects(args))
 
     def by_hand(self, args: Args) -> str:
         """The cloud's own command line where it is on the path, else ours."""
-        made = _cloud(args).by_hand(self.name, args)
+        made = cloud.connect(str(args["cloud"]), args["target"]).by_hand(self.name, args)
         if made and shutil.which("aws"):
             return made
         recipe = orjson.dumps({"verb": self.name, "args": dict(args)}).decode()
@@ -138,10 +138,6 @@ class Register(_CloudVerb):
 VERBS: dict[str, Verb] = {
     one.name: one for one in (Start(), ResumeScaling(), RestoreBorder(), RestoreRecord(), Register())
 }
-
-
-def _cloud(args: Args) -> Cloud:
-    return cloud.connect(str(args["cloud"]), args["target"])
 
 
 def _tried[T](act: Callable[[], T]) -> T:
