@@ -62,7 +62,20 @@ def exports(shown: dict[str, Any]) -> dict[str, str]:
         "MUSTER_AGENT": shown["agent"],
         "TOXIPROXY_URL": shown["toxiproxy"] or "",
         "KUBECONFIG": str(Box(Path(shown["dir"])).kubeconfig),
-        "AWS_ENDPOINT_URL": _NO_SUCH_AWS,
+        **_aws(shown.get("aws")),
+    }
+
+
+def _aws(cloud: dict[str, Any] | None) -> dict[str, str]:
+    if cloud is None:
+        return {"AWS_ENDPOINT_URL": _NO_SUCH_AWS}
+    region = cloud["region"]
+    return {
+        "AWS_ENDPOINT_URL": cloud["endpoint"],
+        "AWS_ACCESS_KEY_ID": cloud["access_key"],
+        "AWS_SECRET_ACCESS_KEY": cloud["secret_key"],
+        "AWS_DEFAULT_REGION": region,
+        "AWS_REGION": region,
     }
 
 

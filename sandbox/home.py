@@ -95,6 +95,21 @@ class Box:
         """An empty one: no cluster here, and none of the user's by accident."""
         return self.conf / "kubeconfig"
 
+    @property
+    def aws_file(self) -> Path:
+        """The cloud as `describe` shows it."""
+        return self.conf / "aws.json"
+
+    @property
+    def aws_credentials(self) -> Path:
+        """Keys of the sandbox's own account, as the AWS CLI reads them; worth nothing anywhere else."""
+        return self.conf / "aws-credentials"
+
+    @property
+    def aws_memory(self) -> Path:
+        """What the cloud turned off and cut, for the one that comes after it."""
+        return self.conf / "aws-applied.json"
+
     def log_of(self, instance: str) -> Path:
         """The log of one instance, or of the agent by the name `agent`."""
         return self.agent_log if instance == "agent" else self.logs / f"{instance}.log"

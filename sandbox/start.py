@@ -21,7 +21,7 @@ from sandbox.home import CHECKOUT, Box, read_json, write_json
 from sandbox.node.pods import parts_of
 from sandbox.node.processes import MARK
 from sandbox.node.resolve import Resolver
-from sandbox.node.source import StaticPods
+from sandbox.node.source import StaticPods, files
 from sandbox.parts import KUBERNETES, PARTS, Found, ensure_all
 from sandbox.stop import down
 from sandbox.topology import BUS, Topology, describe, lay_out
@@ -87,6 +87,7 @@ def _start(box: Box, wish: Wish, topology: Topology, parts: Mapping[str, Found])
         from sandbox.kube.apply import wait
 
         wait(box.kubeconfig, objects, READY_S, lambda: agent.poll() is None)
+    described["aws"] = read_json(box.aws_file)
     described["state"] = "up"
     write_json(box.state_file, _state(described, parts))
     return described
@@ -97,7 +98,7 @@ def _to_kubernetes(box: Box, wish: Wish, described: dict[str, Any]) -> list[dict
     from sandbox.kube.apply import give, read  # what it imports, no other sandbox needs
 
     described["kubernetes"] = (read_json(box.agent_file) or {})["kubernetes"]
-    objects = read(wish.manifests)
+    objects = read(files(wish.manifests, wish.features))
     give(box.kubeconfig, objects)
     return objects
 

@@ -113,6 +113,7 @@ def describe(
         "planted": planted,
         "regions": regions,
         "features": list(features),
+        "aws": None,
         "nodes": _nodes(topology.pods),
         "instances": [
             described_instance(pod, topology.hosts[pod.name], topology.ports[pod.name]) for pod in topology.pods

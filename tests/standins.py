@@ -72,7 +72,7 @@ class _Api(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_POST = do_DELETE = _do
+    do_GET = do_POST = do_PUT = do_DELETE = _do
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -316,9 +316,9 @@ class Exchange:
 
     toxiproxy: Links
 
-    def __init__(self) -> None:
+    def __init__(self, agent: type[Agent] = Agent) -> None:
         roles = {"engine-0": "primary", "engine-1": "standby"}
-        self.agent = Agent({name: ("matching-engine", role) for name, role in roles.items()})
+        self.agent = agent({name: ("matching-engine", role) for name, role in roles.items()})
         self.links = {f"gateway-0>{name}": self.agent.ports[name] for name in roles}
         self.toxiproxy = Toxiproxy(self.links)
 

@@ -37,7 +37,12 @@ class _Watch:
 
 
 async def serve(
-    box: Box, state: Mapping[str, Any], manifests: Path, resolver: Resolver, port: int, owner: psutil.Process | None
+    box: Box,
+    state: Mapping[str, Any],
+    manifests: list[Path],
+    resolver: Resolver,
+    port: int,
+    owner: psutil.Process | None,
 ) -> None:
     """Start the control plane and serve until told to end; then nothing of either is left.
 

@@ -22,8 +22,7 @@ from sandbox.kube.podrun import KubeNode, PodInstance, PodRun
 from sandbox.kube.slots import Slots
 from sandbox.node.instance import Children, Desired, Instance
 from sandbox.node.resolve import Resolver, Runnable
-from sandbox.node.source import StaticPods
-from sandbox.node.workloads import load_workloads
+from sandbox.node.workloads import load_file, load_workloads
 from sandbox.truth.log import TruthLog
 
 _BOUND = "spec.nodeName!="
@@ -53,14 +52,14 @@ class Kubelet:
     def __init__(
         self,
         described: Mapping[str, Any],
-        manifests: Path,
+        manifests: list[Path],
         resolver: Resolver,
         instances: dict[str, Instance],
         children: Children,
         truth: TruthLog,
     ) -> None:
-        workloads = [one for path in sorted(manifests.glob("*.yaml")) for one in load_workloads(path)]
-        pods = StaticPods(manifests).pods()
+        workloads = [one for path in manifests for one in load_workloads(path)]
+        pods = [pod for path in manifests for pod in load_file(path)]
         self.resolver = resolver
         self.instances = instances
         self.children = children

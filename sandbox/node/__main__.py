@@ -15,7 +15,7 @@ from sandbox.errors import SandboxError
 from sandbox.home import Box
 from sandbox.node.agent import Agent, say
 from sandbox.node.resolve import Resolver
-from sandbox.node.source import StaticPods
+from sandbox.node.source import StaticPods, files
 
 
 async def _serve(box: Box, manifests: Path, owner_pid: int | None) -> None:
@@ -33,7 +33,7 @@ async def _serve(box: Box, manifests: Path, owner_pid: int | None) -> None:
     if "kubernetes" in features:
         from sandbox.kube.agent import serve  # what it imports, no other sandbox needs
 
-        await serve(box, state, manifests, resolver, port, owner)
+        await serve(box, state, files(manifests, features), resolver, port, owner)
         return
     await Agent(box, StaticPods(manifests, features).pods(), resolver).serve(port, owner)
 

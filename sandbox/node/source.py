@@ -12,6 +12,18 @@ BUNDLED = Path(__file__).resolve().parent.parent / "manifests"
 """The manifests of the exchange that ships with us."""
 
 
+def files(folder: Path, features: Sequence[str]) -> list[Path]:
+    """The manifests of a folder, then those of each feature (as `describe` names it) that brings instances of its own.
+
+    A folder that has none for a feature takes the bundled ones.
+    """
+    folders = [folder]
+    for feature in features:
+        own = folder / feature
+        folders.append(own if own.is_dir() else BUNDLED / feature)
+    return [path for place in folders for path in sorted(place.glob("*.yaml"))]
+
+
 class PodSource(Protocol):
     """Tells which pods are to run on this node."""
 
@@ -24,14 +36,11 @@ class StaticPods:
     """The pods of every `*.yaml` in a folder, in the order of the files' names, then those of the asked features."""
 
     def __init__(self, folder: Path = BUNDLED, features: Sequence[str] = ()) -> None:
-        """`features` as `describe` names them: a subfolder of that name, where there is one, is read as well."""
-        self.folder = folder
-        self.folders = [folder, *(folder / feature for feature in features)]
+        self.folder, self._features = folder, features
 
     def pods(self) -> list[Pod]:
         """Read them all; raises BadUse for a mistake, a name used twice, or a folder without pods."""
-        files = [path for folder in self.folders for path in sorted(folder.glob("*.yaml"))]
-        found = [pod for path in files for pod in load_file(path)]
+        found = [pod for path in files(self.folder, self._features) for pod in load_file(path)]
         if not found:
             raise BadUse(f"{self.folder}: no pod manifests (*.yaml) here")
         check_unique(found)
