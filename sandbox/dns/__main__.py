@@ -17,10 +17,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import dns.message
 import uvloop
 from aiohttp import web
 
 from sandbox.dns.admin import Admin, DnsMetrics
+from sandbox.dns.messages import respond
 from sandbox.dns.server import DnsServer
 from sandbox.dns.zone import LONGEST_TTL_S, TTL_S, Zone
 from sandbox.errors import BadUse, SandboxError
@@ -93,6 +95,9 @@ async def serve(config: DnsConfig) -> None:
         if config.state:
             write_json(config.state, {name: record.shown() for name, record in zone.records.items()})
 
+    respond(
+        zone, dns.message.make_query(f"_.{config.zone}", "A", use_edns=True).to_wire()
+    )  # what is loaded late is loaded now
     server = DnsServer(zone, metrics.count)
     runner = web.AppRunner(Admin(zone, metrics, save, config.instance).application(), access_log=None)
     await runner.setup()

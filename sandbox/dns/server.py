@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import cast
 
 from sandbox.dns.messages import respond
 from sandbox.dns.zone import Zone
@@ -19,8 +20,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)  # uvloop's is no subclass of it
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         answer, word = respond(self._zone, data)
