@@ -9,9 +9,10 @@ from pydantic import Field
 
 from chaoslib_ext.faults.base import Witness, fault
 from chaoslib_ext.faults.dns import NameFault
-from chaoslib_ext.resolver import QUERY_S, SILENT_S, Records
+from chaoslib_ext.resolver import SILENT_S, Records
 from chaoslib_ext.world import World
 from drills.plan import Target
+from loadgen.dnsquery import QUERY_S
 
 _SAID = {"servfail": "answers SERVFAIL to", "nxdomain": "denies that there is", "timeout": "stays silent to"}
 
