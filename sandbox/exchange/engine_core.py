@@ -132,6 +132,7 @@ class Core:
             "stream_seq": self.replica.position,
             "hash": market.hash.hex(),
             "lease_age_ms": round(self.leadership.age(self.now()) * 1000),
+            "clock": time.time(),
         }
 
     def tell_gateways(self) -> None:
