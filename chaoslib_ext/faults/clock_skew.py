@@ -87,7 +87,7 @@ class ClockSkew(OverrideFault):
 
     def in_effect(self, targets: Sequence[Target], world: World) -> Witness | None:
         """Compare what each instance tells with the clock of this host."""
-        texts = []
+        texts, effect = [], time.monotonic_ns()  # a rate is watched for a while, and was there before
         for target in targets:
             if self.overridden(target, world) is None:
                 return None
@@ -95,7 +95,7 @@ class ClockSkew(OverrideFault):
             if text is None:
                 return None
             texts.append(text)
-        return Witness(tuple(texts))
+        return Witness(tuple(texts), effect)
 
     def _offset(self, target: Target, world: World) -> str | None:
         seen = told(target.name, world)

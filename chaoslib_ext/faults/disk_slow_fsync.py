@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,7 +60,7 @@ class DiskSlowFsync(OverrideFault):
 
     def in_effect(self, targets: Sequence[Target], world: World) -> Witness | None:
         """Find the library in the process; time an fsync on its volume, in a process that was started likewise."""
-        texts = []
+        texts, effect = [], time.monotonic_ns()  # what is timed below was slow before it was timed
         for target in targets:
             pid = self.overridden(target, world)
             if pid is None or not mapped(pid, str(native.slow_fsync())):
@@ -70,7 +71,7 @@ class DiskSlowFsync(OverrideFault):
             texts.append(
                 f"pid {pid} of {target.name} has the library loaded; an fsync as it does it takes {took:.0f} ms"
             )
-        return Witness(tuple(texts))
+        return Witness(tuple(texts), effect)
 
 
 def _fsync_ms(pid: int) -> float | None:

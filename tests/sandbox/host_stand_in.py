@@ -6,7 +6,7 @@ import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-STORED = "stored"
+STORED, GROWING = "stored", "growing"
 
 
 class Face(BaseHTTPRequestHandler):
@@ -39,9 +39,9 @@ def sync_ms() -> float:
 
 
 def store() -> str:
-    """What a write of 64 kB says."""
+    """What 64 kB more say."""
     try:
-        with open(STORED, "wb") as file:
+        with open(GROWING, "ab") as file:
             file.write(bytes(65536))
     except OSError as error:
         return error.strerror or str(error)
