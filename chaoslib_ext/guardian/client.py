@@ -85,6 +85,10 @@ class GuardianClient:
             for f in answer["faults"]
         )
 
+    def settle(self) -> None:
+        """Look once more at what was undone, and undo again what came back: after the runner's end. FaultError."""
+        self._ask("settle", UNDO_S)
+
     def beat(self) -> str | None:
         """Renew the lease. None when all is well, else why the guardian has undone the run: abort it."""
         answer = self._ask("beat", self._timeout_s)
