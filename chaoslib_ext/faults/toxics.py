@@ -43,7 +43,7 @@ class ToxicFault(Fault):
     toxic: ClassVar[str]
     """Toxiproxy's name of its type."""
 
-    link: str = Field(description='A link "from>to", or a group of links.')
+    link: str = Field(description='A link "from>to" (`*` for any), or a group of links.')
     toward: Toward = Field(default="both", description="up: from the side that dials.")
     duration: Duration | None = Field(default=None, description="Undone by itself after this long.")
 

@@ -26,6 +26,9 @@ CASES = {
     "network.slow-close": Case(
         {"link": ONE, "ms": 60}, f"close 60 ms late each way on {ONE}", {**NOWHERE, "ms": 60}, WHERE
     ),
+    "network.flap": Case(
+        {"link": ONE, "up": "100ms", "down": "50ms"}, f"cut {ONE} for 50ms after every 100ms", NOWHERE, WHERE
+    ),
 }
 
 BOXES = {"links": Box(toxiproxy_box, shared=True)}
