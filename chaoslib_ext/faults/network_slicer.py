@@ -12,8 +12,11 @@ from chaoslib_ext.faults.toxics import SizedToxic
 from drills.plan import Target
 from drills.units import Duration, format_duration
 
-TALK = 20
-"""Questions asked at once: some hundred bytes each way."""
+SHOWS_S = 0.05
+"""Pauses that a talk is to have upstream, so that they cannot be taken for chance."""
+
+SMALLEST, MOST = 6, 2_000
+"""Bytes of the shortest question, and how many are asked at once at most."""
 
 
 @fault(
@@ -41,8 +44,9 @@ class NetworkSlicer(SizedToxic):
         return f"pieces of {self.bytes} bytes, {format_duration(self.delay)} apart, {self.where(targets)}"
 
     def times(self) -> int:
-        """The same, whatever the pieces."""
-        return TALK
+        """So many that enough pauses come together."""
+        size = self.bytes * (SHOWS_S / self.delay + 1)
+        return min(MOST, math.ceil(size / SMALLEST))
 
     def extra_s(self, size: int) -> float:
         """A pause between each two pieces."""
