@@ -346,7 +346,9 @@ class Exchange:
 
     def __init__(self, zones: Mapping[str, str] | None = None) -> None:
         """`zones`: the zone of engines, where it is not tyo-a."""
-        roles = {"engine-0": "primary", "engine-1": "standby"} | {name: "standby" for name in zones or {} if name != "engine-0"}
+        roles = {"engine-0": "primary", "engine-1": "standby"} | {
+            name: "standby" for name in zones or {} if name != "engine-0"
+        }
         self.agent = Agent({name: ("matching-engine", role) for name, role in roles.items()}, zones)
         self.links = {f"gateway-0>{name}": self.agent.ports[name] for name in roles}
         self.toxiproxy = Toxiproxy(self.links)

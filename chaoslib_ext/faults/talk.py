@@ -35,7 +35,7 @@ ROUTE = Question(b"PING\r\n", b"-ERR")
 class Timing:
     """Seconds after `asked_ns` (CLOCK_MONOTONIC) of the first byte and of the answer; None for what did not come.
 
-    `sent` and `received` count the bytes until then; `taken` says that the connection was, `ended_s` when the other
+    `sent` and `received` count the bytes until then, `greeting` those that came first; `taken` says that the connection was, `ended_s` when the other
     side ended it, if it did, and `reset` that it did so by RST.
     """
 
@@ -44,6 +44,7 @@ class Timing:
     answer_s: float | None
     sent: int = 0
     received: int = 0
+    greeting: int = 0
     taken: bool = False
     ended_s: float | None = None
     reset: bool = False
@@ -75,7 +76,9 @@ def listen_to(address: str, asked: Question, budget_s: float, *, first_only: boo
                 if not chunk:
                     return replace(made, ended_s=now)
                 seen += chunk
-                made = replace(made, received=len(seen), first_s=now if made.first_s is None else made.first_s)
+                if made.first_s is None:
+                    made = replace(made, first_s=now, greeting=len(chunk))
+                made = replace(made, received=len(seen))
                 if first_only or asked.answer in seen:
                     return made if first_only else replace(made, answer_s=now)
     except (ConnectionResetError, BrokenPipeError):

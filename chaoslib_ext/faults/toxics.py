@@ -187,8 +187,10 @@ class SlowToxic(TalkingToxic):
 
     def expected_s(self, before: Timing) -> float:
         """How much longer a talk takes at least; where only a greeting came, what was asked delays nothing."""
-        sizes = {"downstream": before.received, "upstream": before.sent if before.answer_s is not None else None}
-        return sum(self.extra_s(size) for way, size in sizes.items() if way in self.ways and size is not None)
+        sizes = {"upstream": before.sent, "downstream": before.received}
+        if before.answer_s is None:
+            sizes = {"downstream": before.greeting}
+        return sum(self.extra_s(size) for way, size in sizes.items() if way in self.ways)
 
     def seeable(self, before: Timing) -> bool:
         """A link that said something before, and enough of it."""
@@ -197,9 +199,7 @@ class SlowToxic(TalkingToxic):
     def shown(self, before: Timing, after: Timing) -> str | None:
         """Longer than before by most of what was ordered."""
         what = "a round trip" if before.answer_s is not None else "the greeting"
-        was, now = (
-            (before.answer_s, after.answer_s) if before.answer_s is not None else (before.first_s, after.first_s)
-        )
+        was, now = (before.answer_s, after.answer_s) if before.answer_s is not None else (before.first_s, after.first_s)
         expected = self.expected_s(before)
         if was is None or now is None or not expected or now - was < ENOUGH * expected:
             return None
@@ -210,6 +210,7 @@ class SizedToxic(SlowToxic):
     """Base of those whose delay grows with the size of what passes."""
 
     least_s = 0.02
+    silent_text = "its far end says too little"
 
     def watch(self, targets: Sequence[Target], world: World) -> list[Timing]:
         """Refuse where the link would carry the talk as quickly as before."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from chaoslib_ext.blast import radius
 from chaoslib_ext.screen import Screen
 from chaoslib_ext.supervisor import children
 from chaoslib_ext.supervisor.children import Child
@@ -71,7 +72,8 @@ class Session:
         self.slos = slo.known()
         self.guards = Guards(self.plan, self.slos)
         self.facts = Facts(started_ns=time.monotonic_ns(), live=self.live)
-        touched = {target.name for fault in self.plan.faults for target in fault.targets}
+        named = {target.name for fault in self.plan.faults for target in fault.targets}
+        touched = named.union(radius(self.plan, self.world.describe).instances)  # a zone takes what is in it along
         self.environment = EnvironmentWatch(self.world, touched, self.plan.services)
 
     def emit(self, kind: Kind, /, **data: object) -> None:
