@@ -75,7 +75,8 @@ class Loss(Fault):
     def in_effect(self, targets: Sequence[Target], world: World) -> Witness | None:
         """Nothing of the place answers, and what answered elsewhere still does."""
         texts = [f"rehearsed: {'links cut, then power lost' if self.cut else 'power lost, links kept'}"]
-        texts += self.known("moved") or []  # type: ignore[operator]
+        moved = self.known("moved")
+        texts += moved if isinstance(moved, list) else []
         for part in self.before("parts"):
             seen = part.seen()
             if seen is None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from chaoslib_ext import processes
 from chaoslib_ext.agentclient import Process
@@ -16,30 +17,34 @@ AT_ONCE = 16
 """Calls at the same time: a zone has some twenty links."""
 
 
-class Part(Protocol):
-    """One kind of thing of some zones, as observed when it was made."""
+class Part(ABC):
+    """One kind of thing of some zones, as observed when it was made; `things` are their names."""
 
-    is_cut: ClassVar[bool]
-    is_power: ClassVar[bool]
+    is_cut: ClassVar[bool] = False
+    is_power: ClassVar[bool] = False
     things: Sequence[str]
 
+    @abstractmethod
     def __init__(self, world: World, zones: Sequence[str]) -> None:
         """Observe it."""
 
+    @abstractmethod
     def recipes(self) -> list[Recipe]:
         """Its undo, thing by thing."""
 
+    @abstractmethod
     def lose(self) -> None:
         """Lose them all. Raises ComponentError."""
 
+    @abstractmethod
     def seen(self) -> list[str] | None:
         """What shows that they are lost; None where it does not show yet."""
 
 
-class Links:
+class Links(Part):
     """Links from and to instances of the zones."""
 
-    is_cut, is_power = True, False
+    is_cut = True
 
     def __init__(self, world: World, zones: Sequence[str]) -> None:
         there = {one.name for one in world.instances if one.zone in zones}
@@ -70,10 +75,10 @@ class Links:
         return [f"{len(self.things)} links refuse connections: {', '.join(self.things)}"]
 
 
-class Nodes:
+class Nodes(Part):
     """Nodes in the zones, with the instances that run on them."""
 
-    is_cut, is_power = False, True
+    is_power = True
 
     def __init__(self, world: World, zones: Sequence[str]) -> None:
         self._world = world

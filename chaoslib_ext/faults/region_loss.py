@@ -14,11 +14,11 @@ from drills.errors import Refused
 @fault(
     "region.loss",
     summary="Lose a region: the links of all its zones are cut and their nodes lose power in the same instant.",
-    proof="ports and links of the region refuse connections, its processes are gone, and the other region still answers",
+    proof="ports and links of the region refuse connections, its processes are gone, another region still answers",
     undo="power the nodes on again, then open the links that were open",
     plane="composite",
     sample="site-dark: {region.loss: {region: tyo, mode: unplanned}}",
-    needs=("sgp",),
+    needs={"sgp"},
 )
 class RegionLoss(Loss):
     """Lose one region."""

@@ -35,8 +35,8 @@ ROUTE = Question(b"PING\r\n", b"-ERR")
 class Timing:
     """Seconds after `asked_ns` (CLOCK_MONOTONIC) of the first byte and of the answer; None for what did not come.
 
-    `sent` and `received` count the bytes until then, `greeting` those that came first; `taken` says that the connection was, `ended_s` when the other
-    side ended it, if it did, and `reset` that it did so by RST.
+    `sent` and `received` count the bytes until then, `greeting` those that came first. `taken` says that a connection
+    was; `ended_s` when the far side ended it, if it did, and `reset` that it did so by RST.
     """
 
     asked_ns: int

@@ -127,7 +127,7 @@ class TalkingToxic(ToxicFault):
     def in_effect(self, targets: Sequence[Target], world: World) -> Witness | None:
         """Talk through every link again and compare with just before.
 
-        A link whose far end was silent before can only be seen in Toxiproxy's list; at least one is seen by its traffic.
+        A link whose far end was silent can only be seen in Toxiproxy's list; at least one is seen by its traffic.
         """
         texts, effects = [], []
         for target, after in zip(targets, self.talk(targets, world), strict=True):
