@@ -28,9 +28,10 @@ SANDBOX = _ROOT / "environments" / "sandbox.yaml"
 
 @cache
 def load_names() -> None:
-    """Import every fault and probe; each registers what it brings."""
+    """Import every fault, action and probe; each registers what it brings."""
     for module in pkgutil.iter_modules(chaoslib_ext.faults.__path__):
         importlib.import_module(f"chaoslib_ext.faults.{module.name}")
+    importlib.import_module("chaoslib_ext.sops")
     importlib.import_module("probes.known")
 
 

@@ -27,13 +27,23 @@ DOWN_S = 60.0
 def undo_run(ledger: Ledger, player: Player, by: str) -> list[Entry]:
     """End the children and undo everything of a run; return its faults that were open. `by` says why."""
     ledger.force("over", by=by)
-    for pid, start, role in ledger.book.children:
+    _end_runner(ledger.book)
+    done = player.undo(ledger.book.open(), by)
+    end_children(ledger.book)
+    return done
+
+
+def _end_runner(book: Book) -> None:
+    for pid, start, role in book.children:
         if role == "runner":
             processes.send(processes.tree(pid, start), signal.SIGKILL)
-    done = player.undo(ledger.book.open(), by)
-    rest = [one for pid, start, _ in ledger.book.children for one in processes.tree(pid, start)]
+
+
+def end_children(book: Book) -> None:
+    """End every process of a run: its runner at once, the others when they have written their line."""
+    _end_runner(book)
+    rest = [one for pid, start, _ in book.children for one in processes.tree(pid, start)]
     processes.end(rest, CHILD_GRACE_S)
-    return done
 
 
 def expect_the_end(player: Player, book: Book) -> None:

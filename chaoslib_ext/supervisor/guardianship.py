@@ -33,6 +33,7 @@ class Guardianship:
         self._down: Sequence[str] | None = None
         self._stop = threading.Event()
         self.taken: str | None = None
+        self.held = False
         self.turn_ns, self._turn_within_s = time.monotonic_ns(), STUCK_S
         self.restarts = 0
         self._thread = threading.Thread(target=self._beat, daemon=True)
@@ -90,18 +91,38 @@ class Guardianship:
         self.client.undo("all", by=by, end=True)
         return list(self.client.state().get("faults", []))
 
+    def hold(self, by: str) -> list[str]:
+        """Leave what is open to a person; the ids of these faults. A dead guardian is started again first."""
+        self.turn_ns, self._turn_within_s = time.monotonic_ns(), ENDING_S
+        if not self._process.alive():
+            self.restart()
+        left = [str(one["fault_id"]) for one in self.client.state().get("faults", []) if one["state"] not in CLOSED]
+        if left:
+            self.client.hold(by)
+            self.held = True
+        return left
+
     def close(self) -> None:
         """End it in order; where something stays open, let it go: it undoes and exits. Idempotent."""
         if self._stop.is_set():
             return
         self._stop.set()
         self._thread.join(2 * LEASE_S)
+        if self.held and self._holds():
+            self._process.leave()
+            return
         try:
             if not self._process.alive():
                 self._process.restart()
             self._process.close()
         except FaultError:
             self._process.let_go()
+
+    def _holds(self) -> bool:
+        """Whether something is still held; a guardian that died meanwhile is started again, to keep it."""
+        if not self._process.alive():
+            self._process.restart()
+        return any(one["state"] not in CLOSED for one in self.client.state().get("faults", []))
 
     def _beat(self) -> None:
         while not self._stop.wait(BEAT_S):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +26,9 @@ from drills.errors import Aborted, ExitCode, MusterError, Refused, UsageError, w
 from drills.events import Kind
 from drills.evidence import new_run_id
 from drills.loader import load_sops
-from drills.model import Drill, Environment, Experiment, Load
+from drills.model import Drill, Environment, Experiment, Load, Sop
 from drills.plan import Plan
 from drills.registry import Need
-
-UNWALKED = ("decide", "failback")
 
 
 @dataclass(frozen=True)
@@ -51,28 +49,30 @@ def wanted(options: Options) -> Wanted:
     definition = load_definition(path)
     if not isinstance(definition, Drill | Experiment):
         raise UsageError(f"{path}: a {type(definition).__name__.lower()} cannot be run; name a drill or an experiment")
+    sops = load_sops(definition, path) if isinstance(definition, Drill) else {}
     if isinstance(definition, Drill):
-        _walkable(definition, path)
+        _walkable(definition, path, sops)
     environment = _environment(options.environment or "sandbox", bool(options.approvals))
     changes: dict[str, object] = {"trace": options.trace} if options.trace else {}
     if options.amplify is not None:
         changes["amplify"] = options.amplify
     load = definition.load.model_copy(update=changes)
     planned_trace(load, environment)
-    sops = load_sops(definition, path) if isinstance(definition, Drill) else {}
     needed = needs.of_definition(definition, tuple(sops.values()))
     approvals = tuple(load_approval(one) for one in options.approvals)
     return Wanted(definition, path, load, environment, needed, approvals)
 
 
-def _walkable(drill: Drill, path: Path) -> None:
+def _walkable(drill: Drill, path: Path, sops: Mapping[str, Sop]) -> None:
     for number, phase in enumerate(drill.phases):
-        if phase.kind in UNWALKED or (phase.recover is not None and phase.recover.sop is not None):
-            raise Refused(
-                "needs-people", f"{path}: phases[{number}] ({phase.kind}) follows people or an SOP; not yet run"
-            )
-        if phase.abort == "hold":
-            raise Refused("needs-people", f"{path}: phases[{number}].abort: hold needs a person to decide; not yet run")
+        named = phase.recover or phase.failback
+        sop = sops.get(str(named.sop)) if named else None
+        human = next((step.id for step in sop.steps if step.human), None) if sop else None
+        if phase.decide is not None:
+            raise Refused("needs-people", f"{path}: phases[{number}] (decide) asks a person; not yet run")
+        if sop is not None and human is not None:
+            said = f"phases[{number}] ({phase.kind}) follows {sop.sop}, whose step {human} is a person's; not yet run"
+            raise Refused("needs-people", f"{path}: {said}")
 
 
 def _environment(reference: str, approved: bool) -> Environment:
@@ -110,7 +110,7 @@ def run(options: Options, screen_of: Callable[[int], Screen], show: Show) -> Exi
                     if number:
                         began_ns, sandbox.seconds = time.monotonic_ns(), 0.0
                     codes.append(_once(want, options, sandbox, screen, signals, began_ns, last, show))
-                    if signals.stop:
+                    if signals.stop or codes[-1] is ExitCode.UNDO_INCOMPLETE:
                         break
             finally:
                 sandbox.stop()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,9 @@ FIRST_READING_S = 15.0
 
 FINISH_S = 180.0
 """The guardian allows this much after the longest run: undo, audit, verdict."""
+
+NOWHERE = "http://127.0.0.1:9"
+"""Where nobody answers: no call reaches a real account by accident."""
 
 HIDDEN = ("truth_dir", "planted")
 """Parts of the description that a blind run does not keep."""
@@ -161,10 +165,24 @@ class Session:
 
     def start_runner(self) -> None:
         """Start the runner, which gets ready and waits for `go`. Raises ComponentError."""
+        self.runner = self._runner()
+
+    def complete(self, phase: int, steps: Sequence[str]) -> None:
+        """Start another runner, in the place of one that was ended, for these steps of a phase's SOP."""
+        self.runner = self._runner("--complete", str(phase), *steps)
+        self.runner.go()
+
+    def _runner(self, *words: str) -> RunnerLink:
         assert self.guardian is not None
-        argv = [sys.executable, "-m", "chaoslib_ext.ctk.runner", str(self.run.path)]
-        child = self._child("runner", argv, pipes=True, env={"MUSTER_GUARDIAN": self.guardian.socket})
-        self.runner = RunnerLink(child)
+        argv = [sys.executable, "-m", "chaoslib_ext.ctk.runner", str(self.run.path), *words]
+        described = self.sandbox.describe
+        env = {
+            "MUSTER_GUARDIAN": self.guardian.socket,
+            # nothing that reads these by default may find another cluster or account
+            "KUBECONFIG": str((described.get("kubernetes") or {}).get("kubeconfig") or os.devnull),
+            "AWS_ENDPOINT_URL": str((described.get("aws") or {}).get("endpoint") or NOWHERE),
+        }
+        return RunnerLink(self._child("runner", argv, pipes=True, env=env))
 
     def go(self) -> None:
         """Let the phases begin."""
