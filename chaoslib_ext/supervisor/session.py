@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from chaoslib_ext.blast import radius
 from chaoslib_ext.screen import Screen
 from chaoslib_ext.supervisor import children
 from chaoslib_ext.supervisor.children import Child
@@ -75,7 +76,8 @@ class Session:
         self.slos = slo.known()
         self.guards = Guards(self.plan, self.slos)
         self.facts = Facts(started_ns=time.monotonic_ns(), live=self.live)
-        touched = {target.name for fault in self.plan.faults for target in fault.targets}
+        named = {target.name for fault in self.plan.faults for target in fault.targets}
+        touched = named.union(radius(self.plan, self.world.describe).instances)  # a zone takes what is in it along
         self.environment = EnvironmentWatch(self.world, touched, self.plan.services)
 
     def emit(self, kind: Kind, /, **data: object) -> None:
@@ -233,8 +235,9 @@ class Session:
 
 
 def load_config(plan: Plan, run: RunDir, venue: Mapping[str, Any]) -> LoadConfig:
-    """What the load of a plan is told."""
+    """What the load of a plan is told. Raises Refused where it is to dial names that the venue does not have."""
     from loadgen.config import LoadConfig
+    from loadgen.venues.named import by_name
 
     load = plan.load
     return LoadConfig(
@@ -249,7 +252,7 @@ def load_config(plan: Plan, run: RunDir, venue: Mapping[str, Any]) -> LoadConfig
         seed=load.seed,
         workers=load.workers,
         outage=load.outage,
-        venue=dict(venue),
+        venue=by_name(venue) if load.dial == "name" else dict(venue),
         timeout_ms=plan.client_timeout_ms,
         limits_ms=plan.limits_ms,
         duration_s=load_s(plan),

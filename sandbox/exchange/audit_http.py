@@ -13,6 +13,7 @@ import orjson
 from aiohttp import web
 from prometheus_client import generate_latest
 
+from sandbox.exchange import admin_http
 from sandbox.exchange.engine_core import Core
 from sandbox.exchange.leadership import Role
 from sandbox.exchange.market import HASH_EVERY
@@ -39,16 +40,17 @@ def application(core: Core) -> web.Application:
             web.get("/audit/journal", _journal),
             web.get("/audit/fills", _fills),
             web.get("/audit/hashes", _hashes),
+            *admin_http.routes(core),
         ]
     )
     return app
 
 
-async def serve(core: Core, port: int) -> web.AppRunner:
-    """Serve on 127.0.0.1:`port`; raises OSError when the port is taken."""
+async def serve(core: Core, host: str, port: int) -> web.AppRunner:
+    """Serve on `host`:`port`; raises OSError when the port is taken."""
     runner = web.AppRunner(application(core), access_log=None, handle_signals=False)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
+    await web.TCPSite(runner, host, port).start()
     return runner
 
 
