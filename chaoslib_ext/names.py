@@ -15,6 +15,7 @@ import chaoslib_ext.faults
 from drills.errors import DefinitionError, UsageError
 from drills.loader import SUFFIXES, Definition, load_any
 from drills.loader_messages import Problem, dotted
+from drills.model import Environment
 from drills.registry import did_you_mean
 from drills.yamlpos import Path
 from loadgen import trace as traces
@@ -27,9 +28,10 @@ SANDBOX = _ROOT / "environments" / "sandbox.yaml"
 
 @cache
 def load_names() -> None:
-    """Import every fault and probe; each registers what it brings."""
+    """Import every fault, action and probe; each registers what it brings."""
     for module in pkgutil.iter_modules(chaoslib_ext.faults.__path__):
         importlib.import_module(f"chaoslib_ext.faults.{module.name}")
+    importlib.import_module("chaoslib_ext.sops")
     importlib.import_module("probes.known")
 
 
@@ -98,3 +100,13 @@ def _transform(steps: object, path: Path) -> Iterator[Problem]:
         index = problem.path[len(path)]
         if isinstance(index, int) and isinstance(steps[index], dict):  # else the shape is wrong, and reported
             yield problem
+
+
+def load_environment(reference: str) -> Environment:
+    """The environment of that file, or `sandbox`. Raises UsageError, DefinitionErrors."""
+    if reference != "sandbox" and not FilePath(reference).suffix and not FilePath(reference).exists():
+        raise UsageError(f'no environment "{reference}"; write sandbox, or the path of a file such as staging.yaml')
+    environment = load_definition(SANDBOX if reference == "sandbox" else FilePath(reference))
+    if not isinstance(environment, Environment):
+        raise UsageError(f"{reference}: is a {type(environment).__name__.lower()}, not an environment")
+    return environment

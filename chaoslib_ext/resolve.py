@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from chaoslib_ext import needs
 from chaoslib_ext.faults.base import Fault, build
 from chaoslib_ext.policy import enforce_traffic
 from chaoslib_ext.world import World
@@ -16,6 +17,7 @@ from drills.evidence import sha256_file
 from drills.loader import Definition, load_sops
 from drills.model import Drill, Environment, Experiment, Load
 from drills.plan import LIMITS_MS, Plan, PlannedEnvironment, PlannedFault, PlannedTrace, make_plan
+from drills.registry import Need
 from loadgen import config
 from loadgen import trace as traces
 
@@ -30,6 +32,7 @@ class WorldResolver:
     def resolve(self, fault_id: str, fault: str, params: Mapping[str, Any]) -> PlannedFault:
         """Targets, words and undo; raises Refused `target-matches-nothing`."""
         built = build(fault, params)
+        needs.check(self._world.describe, _needs(fault), f"{fault_id} ({fault})")
         targets = built.targets(self._world)
         return PlannedFault(
             id=fault_id,
@@ -38,6 +41,7 @@ class WorldResolver:
             targets=tuple(targets),
             describe=built.describe(targets),
             undo_text=built.undo_text,
+            needs=tuple(sorted(_needs(fault))),
         )
 
 
@@ -51,7 +55,18 @@ class WordsResolver:
         built = build(fault, params)
         said = ", ".join(f"{key} {value}" for key, value in params.items())
         words = f"{built.summary.rstrip('.')}: {said}"
-        return PlannedFault(id=fault_id, fault=fault, params=_dump(built), describe=words, undo_text=built.undo_text)
+        return PlannedFault(
+            id=fault_id,
+            fault=fault,
+            params=_dump(built),
+            describe=words,
+            undo_text=built.undo_text,
+            needs=tuple(sorted(_needs(fault))),
+        )
+
+
+def _needs(fault: str) -> frozenset[Need]:
+    return needs.of_faults([fault])
 
 
 def _dump(fault: Fault) -> dict[str, Any]:

@@ -74,9 +74,13 @@ def _refuse_over(other: Marker, scope: set[str]) -> None:
     shared = ", ".join(sorted(scope.intersection(other.scope)))
     if not shared:
         return
+    book = ledger.read(other.ledger)
+    if book.holding and not other.supervised:
+        held = ", ".join(entry.fault_id for entry in book.open())
+        said = f"run {other.run_id} left {held} to a person on {shared}; run `muster undo {other.run_id}` to heal it"
+        raise Refused("held", said)
     if other.supervised or other.guarded:
         raise Refused("scope-locked", f"run {other.run_id} holds {shared}; wait for it, or run `muster abort`")
-    book = ledger.read(other.ledger)
     left = ", ".join([entry.fault_id for entry in book.open()] + _running(book))
     if not left:
         release(other.run_id)  # it died before its first fault, or after its last undo

@@ -11,12 +11,14 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
 import click
+from pydantic import BaseModel
 
 import sandbox.cli
 from chaoslib_ext.cli.main import cli
+from chaoslib_ext.cli.parameters import parameters
 from chaoslib_ext.faults.base import classes
 from chaoslib_ext.names import load_names
 from drills import errors, events, registry
@@ -43,19 +45,30 @@ CODES = {
 """What each exit code means, and what to do."""
 
 REFUSALS = {
-    "blast-radius": "the drill touches more zones than the policy of the environment allows",
+    "account-identity": "the cloud account that answers is not the one that the environment names",
+    "approval-expired": "an approval that was given has ended: have the plan approved again",
+    "approval-void": "an approval is of another plan, other targets, another window or another environment",
+    "blast-radius": "the drill touches more zones, instances or of a service than the policy of the environment allows",
+    "cluster-identity": "the cluster that answers is not the one that the environment names",
     "environment": "the environment is not one that may be drilled yet",
+    "identity": "the identity of a plane is named and cannot be read, so nothing proves which system this is",
+    "needs-approval": "too few people have approved the plan (in production at least one): `muster approve`",
+    "needs-aws": "a fault or SOP needs the sandbox's AWS: `muster sandbox up --aws`",
+    "needs-kubernetes": "a fault or SOP needs the sandbox on Kubernetes: `muster sandbox up --kubernetes`",
+    "needs-sgp": "a fault or SOP needs the second region: `muster sandbox up --dr`",
     "needs-people": "a phase of the drill asks people or follows an SOP; not yet run",
     "not-allowed": "the policy of the environment does not allow a fault of the drill",
+    "not-loopback": "an embedded environment is ordered through an address that is not on this host",
     "not-sanitised": "the trace is not sanitised, or was changed since; it plays only against the sandbox",
     "open-orphan": "a dead run left something open on the same sandbox: `muster undo RUN` first",
     "operation-not-allowed": "the trace holds withdrawals or transfers that the policy does not name in `operations`",
-    "policy": "the environment has a rule that cannot be enforced yet",
+    "outside-window": "the policy of the environment does not allow drills at this hour",
     "sandbox": "the sandbox could not be started: a port in use, a part missing",
     "sandbox-not-up": "the command looks at a running sandbox: `muster sandbox up` first",
     "sandbox-up": "`--plant` needs a sandbox of its own: `muster sandbox down` first",
     "scope-locked": "another run is at work on the same sandbox: wait, or `muster abort`",
     "target-matches-nothing": "a fault's target names nothing that is there",
+    "toxiproxy-identity": "the Toxiproxy that answers is not the one that the environment names",
 }
 """Every code of a refusal."""
 
@@ -205,37 +218,29 @@ def faults_page() -> str:
         "`engine-bus`, `bus-bus`). A target that matches nothing is refused. `muster plan` shows what would be hit.",
         "",
     ]
-    for name, info in sorted(registry.faults.items()):
-        lines += [f"## {name}", "", info.summary, "", "```yaml", "faults:", f"  {classes[name].sample}", "```", ""]
-        lines += _table(("parameter", "value", "default", "meaning"), _params(info.model))
-        lines += [f"In effect when {classes[name].proof}. Undo: {classes[name].undo_text}.", ""]
+    for plane in get_args(registry.Plane):
+        mine = sorted((info for info in registry.faults.values() if info.plane == plane), key=lambda info: info.name)
+        if mine:
+            lines += [f"## Plane {plane}", ""]
+        for info in mine:
+            lines += _fault(info)
     return _page("Faults", lines[:-1])
 
 
-def _params(model: Any) -> Iterator[tuple[str, ...]]:  # noqa: ANN401 - a pydantic class
-    schema = model.model_json_schema(by_alias=True)
-    for name, prop in schema["properties"].items():
-        default = prop.get("default")
-        shown = "required" if name in schema.get("required", ()) else "–" if default is None else f"`{_plain(default)}`"
-        yield f"`{name}`", _value(prop), shown, prop.get("description", "")
+def _fault(info: registry.FaultInfo) -> Iterator[str]:
+    sample = classes[info.name].sample
+    yield from (f"### {info.name}", "", info.summary, "", "```yaml", "faults:", f"  {sample}", "```", "")
+    yield from _table(("parameter", "value", "default", "meaning"), _params(info.model))
+    reversible = "Reversible" if info.reversible else "**Not reversible**"
+    needs = f" Needs a sandbox with {', '.join(sorted(info.needs))}." if info.needs else ""
+    yield f"In effect when {info.proof}. {reversible}; undo: {info.undo}.{needs}"
+    yield ""
 
 
-def _plain(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _value(prop: dict[str, Any]) -> str:
-    """The values a parameter takes, in words, from its JSON Schema."""
-    if "anyOf" in prop:
-        return next(_value(one) for one in prop["anyOf"] if one.get("type") != "null")
-    if "enum" in prop:
-        return " ".join(f"`{value}`" for value in prop["enum"])
-    if "pattern" in prop and prop["pattern"].endswith("(ms|s|m|h|d)$"):
-        return "duration"
-    low = prop.get("minimum", prop.get("exclusiveMinimum", -1) + 1)
-    if prop["type"] == "integer" and "maximum" in prop:
-        return f"{low} to {prop['maximum']:,}"
-    return {"string": "name", "boolean": "`true` `false`"}.get(str(prop["type"]), str(prop["type"]))
+def _params(model: type[BaseModel]) -> Iterator[tuple[str, ...]]:
+    for one in parameters(model):
+        default = one.default if one.required else "–" if one.default is None else f"`{one.default}`"
+        yield f"`{one.name}`", one.value, default, one.meaning
 
 
 def probes_page() -> str:

@@ -46,7 +46,7 @@ def assemble(facts: Facts, versions: Mapping[str, str]) -> Verdict:
     rto, rpo = make_rto(facts), _rpo(facts)
     load = _load(facts, found)
     stopped = (facts.line.stop or (0, "", ""))[1].lower()
-    left = outcomes.cleanup == "failed"
+    left = outcomes.cleanup == "failed" or any(cause.code == "fault-held" for cause in causes)
     return Verdict(
         verdict=word,
         exit_code=int(exit_code(word, undo_incomplete=left, interrupted=stopped in INTERRUPTS)),

@@ -138,7 +138,7 @@ def _steps(sop: Sop) -> Iterator[dict[str, Any]]:
                 wait = Wait.model_validate(params)
                 yield from _until(wait.until, step.expect) if wait.seconds is None else [_pause(wait.seconds)]
             else:
-                yield _call(action, **params)
+                yield _call("act", action=action, params=params)
 
 
 def _pause(seconds: float) -> dict[str, Any]:

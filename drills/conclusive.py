@@ -216,6 +216,10 @@ def _cleanup(facts: Facts) -> Iterator[Gate]:
     for record in facts.line.faults.values():
         if record.orphaned is not None or record.open:
             hand = " && ".join(record.orphaned or ()) or f"muster undo {facts.plan.run_id or '--all'}"
+            if facts.line.held and record.orphaned is None:
+                text = f"fault {record.fault_id} is held, as its phase says: a person decides"
+                yield _gate("fault-held", text, f"to undo it: {hand}", outcome="cleanup", result="aborted")
+                continue
             text = f"fault {record.fault_id} is not undone"
             yield _gate("fault-left-behind", text, f"undo by hand: {hand}", outcome="cleanup", result="failed")
     said = facts.line.cleanup
@@ -227,6 +231,8 @@ def _cleanup(facts: Facts) -> Iterator[Gate]:
             )
     elif not said.get("clean"):
         left = ", ".join(map(str, said.get("left") or ())) or "something"
+        if facts.line.held and any(record.open for record in facts.line.faults.values()):
+            return  # each held fault is told above; what it shows is not left behind, but left to a person
         yield _gate(
             "left-behind", f"left behind: {left}", "undo: muster undo --all", outcome="cleanup", result="failed"
         )

@@ -39,9 +39,9 @@ class Kind(StrEnum):
     FAULT_ORPHANED = "fault.orphaned"  # fault_id, by_hand
     DETECTED = "detected"  # phase, probe, target, t_ns, text
     LEADER = "leader"  # instance, epoch, t_ns, first (it led before any fault)
-    STEP = "step"  # sop, step, state, seconds, text
+    STEP = "step"  # sop, step, state (started|done|failed), seconds, text
     GUARD_TRIPPED = "guard.tripped"  # guard, reason
-    ABORT = "abort"  # by, guard (bool: by is one), reason
+    ABORT = "abort"  # by, guard (bool: by is one), reason, action (heal|fence-and-complete|hold)
     LOAD_ENDED = "load.ended"  # offered, answered, lag_p99_ms, valid, reason
     AUDIT = "audit"  # operations, commands, clients, complete, reason, text
     CLEANUP = "cleanup"  # clean (bool), left[], intended[]

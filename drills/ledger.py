@@ -78,13 +78,19 @@ class Entry:
 
 @dataclass(slots=True)
 class Book:
-    """The fold of a ledger. `over` is why the run was undone as a whole; `torn` counts lines a dying writer cut."""
+    """The fold of a ledger. `over` is why the run was undone as a whole; `torn` counts lines a dying writer cut.
+
+    `stance` says what becomes of open faults when nobody looks after the run any more: `heal` undoes them, `hold`
+    leaves them to a person. `held` is why they were left.
+    """
 
     run_id: str = ""
     entries: list[Entry] = field(default_factory=list)
     children: list[tuple[int, float, str]] = field(default_factory=list)
     sandbox_down: tuple[str, ...] = ()
     over: str | None = None
+    stance: str = "heal"
+    held: str | None = None
     closed: bool = False
     torn: int = 0
 
@@ -95,6 +101,12 @@ class Book:
     def open(self) -> list[Entry]:
         """Faults to be undone, the latest first."""
         return [entry for entry in reversed(self.entries) if entry.open]
+
+    @property
+    def holding(self) -> bool:
+        """Whether its open faults are a person's to undo; those in a sandbox of the run's own go down with it."""
+        undecided = self.held is not None or self.stance == "hold"
+        return undecided and not self.sandbox_down and any(entry.open for entry in self.entries)
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Fold one line in. Raises LedgerError where the states do not allow it; unknown kinds are ignored."""
@@ -111,6 +123,10 @@ class Book:
                 self.sandbox_down = tuple(line["down"] or ())
             case "over":
                 self.over = str(line["by"])
+            case "stance":
+                self.stance = str(line["stance"])
+            case "held":
+                self.held = str(line["by"])
             case "close":
                 self.closed = True
 

@@ -7,8 +7,6 @@ mistakes of a file are found at once.
 from __future__ import annotations
 
 import fnmatch
-import re
-import zoneinfo
 from collections.abc import Iterable, Iterator
 from pathlib import Path as FilePath
 from typing import Any
@@ -20,6 +18,7 @@ from drills.loader_messages import Problem, dotted, problems
 from drills.model_phases import PHASE_KINDS
 from drills.registry import did_you_mean, nearest
 from drills.units import format_duration, parse_duration, quoted
+from drills.window import parse_window
 from drills.yamlpos import Path
 
 SOPS = FilePath(__file__).parent / "sops"
@@ -173,18 +172,12 @@ def _longest(data: object) -> Iterator[Problem]:
 
 
 def _window(value: object) -> Iterator[Problem]:
-    if not isinstance(value, str):
-        return
-    path: Path = ("policy", "window")
-    day = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
-    match = re.fullmatch(rf"{day}(?:-{day})? \d\d:\d\d-\d\d:\d\d (\S+)", value)
-    if not match:
-        yield Problem(
-            path, dotted(path), f"{quoted(value)} is not a window", "write Mon-Fri 09:00-16:00 Asia/Singapore"
-        )
-    elif match[1] not in zoneinfo.available_timezones():
-        hint = did_you_mean(match[1], zoneinfo.available_timezones())
-        yield Problem(path, dotted(path), f"no time zone {quoted(match[1])}", hint)
+    if isinstance(value, str):
+        try:
+            parse_window(value)
+        except ValueError as error:
+            text, _, hint = str(error).partition("; ")
+            yield Problem(("policy", "window"), "policy.window", text, hint)
 
 
 def sop_files(near: FilePath) -> dict[str, FilePath]:

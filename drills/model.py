@@ -37,8 +37,8 @@ from drills.model_phases import (
 from drills.units import Duration, Percent, format_duration, quoted
 
 __all__ = [
-    "AbortAction", "Baseline", "Cadence", "Decide", "Detect", "Drill", "Environment", "Experiment", "Failback",
-    "FaultSpec", "Flow", "Guard", "Inject", "InvariantGuard", "InvariantObjective", "Load", "LongestGuard",
+    "AbortAction", "Approvals", "Baseline", "Cadence", "Decide", "Detect", "Drill", "Environment", "Experiment",
+    "Failback", "FaultSpec", "Flow", "Guard", "Inject", "InvariantGuard", "InvariantObjective", "Load", "LongestGuard",
     "MttdObjective", "MttrObjective", "MusterExtension", "Objective", "Outage", "Phase", "PhaseKind", "PhaseParams",
     "Policy", "Recover", "Region", "Restore", "RpoLimits", "RpoObjective", "RtoObjective", "ServiceSpec",
     "SloGuard", "SloObjective", "Sop", "Step", "Verify",
@@ -286,17 +286,26 @@ class ServiceSpec(Model):
     on: dict[str, Any] = Field(default_factory=dict)
 
 
+class Approvals(Model):
+    """How many people must approve a plan before it is run; `author_may`: its owner and who runs it count, too."""
+
+    count: int = Field(ge=1, le=9, strict=True)
+    author_may: bool = Field(default=False, strict=True)
+
+
 class Policy(Model):
     """What may be done in an environment, how widely, when, and who must agree.
 
-    `operations`: what a replay may send there beyond orders and requests, because it moves money.
+    `operations`: what a replay may send there beyond orders and requests, because it moves money. `max_zones`,
+    `max_instances` and `max_share` (of each service's instances) limit what a plan touches, all its faults together.
     """
 
     faults: tuple[str, ...] = ("*",)
     operations: tuple[Literal["withdraw", "transfer"], ...] = ()
     max_zones: int | None = Field(default=None, ge=1, strict=True)
+    max_instances: int | None = Field(default=None, ge=1, strict=True)
     max_share: Percent | None = None
-    approvals: dict[str, Any] = Field(default_factory=dict)
+    approvals: Approvals | None = None
     window: str | None = None
 
 

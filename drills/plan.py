@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import orjson
-from pydantic import Field, ValidationError, computed_field, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    computed_field,
+    model_serializer,
+    model_validator,
+)
 
 from drills.errors import DefinitionError
 from drills.model import Drill, Experiment, Guard, Load, Objective, Phase, Sop
@@ -34,7 +41,10 @@ class Target(Model):
 
 
 class PlannedFault(Model):
-    """A fault with its targets, in words: what it does and how it is undone."""
+    """A fault with its targets, in words: what it does and how it is undone.
+
+    `needs`: parts of the sandbox it cannot do without, such as kubernetes.
+    """
 
     id: str
     fault: str
@@ -42,6 +52,12 @@ class PlannedFault(Model):
     targets: tuple[Target, ...] = ()
     describe: str
     undo_text: str
+    needs: tuple[str, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _said(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # written only where there are some: plans from before they came keep their hash
+        return {name: value for name, value in whole(self).items() if name != "needs" or value}
 
 
 class PlannedTrace(Model):

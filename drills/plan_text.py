@@ -182,11 +182,13 @@ def _block(name: str, items: list[str]) -> Iterator[str]:
 
 def _fault(fault: PlannedFault, *, resolved: bool) -> list[str]:
     targets = ", ".join(target_text(target) for target in fault.targets) if resolved else "not looked up"
+    needs = [f"    needs   a sandbox with {', '.join(fault.needs)}"] if fault.needs else []
     return [
         f"  {fault.id}  {fault.fault}",
         f"    target  {targets}",
         f"    does    {fault.describe}",
         f"    undo    {fault.undo_text}",
+        *needs,
     ]
 
 

@@ -45,11 +45,12 @@ class ProbeInfo:
 
 @dataclass(frozen=True, slots=True)
 class ActionInfo:
-    """An action that a step of an SOP may do, with the pydantic model of its parameters."""
+    """An action that a step of an SOP may do, with the pydantic model of its parameters; `needs` as a fault's."""
 
     name: str
     model: type[BaseModel]
     summary: str
+    needs: frozenset[Need] = frozenset()
 
 
 class Wait(BaseModel):

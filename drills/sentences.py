@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections import defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -26,24 +27,30 @@ def fault_phrase(plan: Plan) -> str:
     return " and ".join(dict.fromkeys(_phrase(fault) for fault in faults)) or "the fault"
 
 
+PHRASES = {
+    "process.kill": "{subject} died",
+    "process.pause": "{subject} froze",
+    "network.latency": "link {link} was slowed by {ms} ms",
+    "network.cut": "link {link} was cut",
+    "network.bandwidth": "link {link} was limited to {kbps} kbit/s",
+    "network.slicer": "link {link} delivered in pieces of {bytes} bytes",
+    "network.timeout": "link {link} swallowed what was sent",
+    "network.reset": "connections of link {link} were reset",
+    "network.slow-close": "connections of link {link} closed late",
+    "network.flap": "link {link} flapped",
+    "zone.loss": "zone {zone} was lost",
+    "region.loss": "region {region} was lost",
+}
+"""What a fault did, with its parameters, its `subject` and its `link`; any other fault hit its targets."""
+
+
 def _phrase(fault: PlannedFault) -> str:
     subjects = list(dict.fromkeys(_subject(fault, n) for n in range(len(fault.targets))))
     subject = " and ".join(subjects[:3]) + (" and others" if len(subjects) > 3 else "") or fault.id
-    match fault.fault:
-        case "process.kill":
-            return f"{subject} died"
-        case "process.pause":
-            return f"{subject} froze"
-        case "network.latency":
-            ms = fault.params.get("ms", "?")
-            return (
-                f"link {_link(fault)} was slowed by {ms:g} ms"
-                if isinstance(ms, int | float)
-                else f"{_link(fault)} slowed"
-            )
-        case "network.cut":
-            return f"link {_link(fault)} was cut"
-    return f"{fault.fault} hit {subject}"
+    if fault.fault not in PHRASES:
+        return f"{fault.fault} hit {subject}"
+    words = {name: f"{value:g}" if isinstance(value, float) else value for name, value in fault.params.items()}
+    return PHRASES[fault.fault].format_map(defaultdict(lambda: "?", words, subject=subject, link=_link(fault)))
 
 
 def _subject(fault: PlannedFault, n: int) -> str:

@@ -59,6 +59,7 @@ class Timeline:
     audit_ns: int | None = None
     audit: Mapping[str, Any] | None = None
     cleanup: Mapping[str, Any] | None = None
+    held: bool = False
 
     @property
     def first_issue_ns(self) -> int | None:
@@ -163,6 +164,7 @@ def _leader(line: Timeline, event: Event) -> None:
 
 def _stopped(line: Timeline, event: Event) -> None:
     by = event.data.get("by") or event.data.get("guard") or "unknown"
+    line.held = line.held or event.data.get("action") == "hold"
     if line.stop is None:  # the first one is the cause; what follows is its consequence
         line.stop = (event.t_ns, str(by), str(event.data.get("reason") or ""))
 

@@ -38,6 +38,8 @@ def main(describe: str, run_dir: str, *wanted: str) -> None:
         fault_id = f"f{number}"
         inject(guardian, world.tagged(run.name, fault_id), fault_id, name, json.loads(params))
         guardian.client.beat()
+    if "STANCE" in os.environ:
+        guardian.client.stance(os.environ["STANCE"], "recover")
     said = {"guardian": guardian.pid, "children": [child.pid for child in children], "socket": guardian.marker.socket}
     sys.stdout.write(json.dumps(said) + "\n")
     sys.stdout.flush()

@@ -14,10 +14,12 @@ from drills.errors import DefinitionError, ExitCode, MusterError
 
 COMMANDS = {
     "abort": "Stop a run and undo its faults.",
+    "approve": "Approve a plan, for `muster run --approval`.",
     "capacity": "Raise the load until an objective breaks: the knee.",
     "check": "Check definitions; all mistakes of a file at once.",
     "compile": "Print the Chaos Toolkit experiment a drill becomes.",
     "doctor": "Show every part, its version, where it came from, and the fix.",
+    "list": "List faults, probes, actions, drills or experiments.",
     "judge": "Recompute the verdict of a run, offline.",
     "plan": "Print targets, order and undo of each fault; touch nothing.",
     "quickstart": "Write a commented drill and run it.",
@@ -27,6 +29,7 @@ COMMANDS = {
     "runs": "List the runs: verdict, RTO, lost, age.",
     "sandbox": "The exchange in a box: up, down, status, logs, env.",
     "schema": "Print the JSON Schema of definitions.",
+    "show": "Show one fault, probe or action with its parameters.",
     "trace": "Import, record and describe recorded traffic.",
     "undo": "Undo what a run left open.",
 }

@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 )
 @click.option("--repeat", type=click.IntRange(1, 1000), default=1, show_default=True, help="Run it so often.")
 @click.option("--amplify", type=click.IntRange(1, 20), help="Times whole sessions, instead of the drill's.")
+@click.option(
+    "--approval",
+    "approvals",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Somebody's approval of this plan, as `muster approve` writes it; repeatable.",
+)
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Verdict as text or JSON.")
 def command(
     drill: str,
@@ -36,6 +44,7 @@ def command(
     runs: Path,
     repeat: int,
     amplify: int | None,
+    approvals: tuple[Path, ...],
     output: str,
 ) -> int:
     """Run DRILL: a file, or the name of a shipped drill or experiment.
@@ -45,7 +54,7 @@ def command(
     """
     from chaoslib_ext.supervisor.options import Options
 
-    return execute(Options(drill, environment, trace, plant, runs, repeat, amplify), output)
+    return execute(Options(drill, environment, trace, plant, runs, repeat, amplify, approvals), output)
 
 
 class Out:

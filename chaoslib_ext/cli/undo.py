@@ -26,7 +26,10 @@ END_S = 90.0
 @click.option("--all", "everything", is_flag=True, help="Every run that left something open.")
 @click.option("--give-up", default=f"{GIVE_UP_S:g}s", show_default=True, help="How long to try before a person must.")
 def command(run: str | None, everything: bool, give_up: str) -> None:
-    """Undo what RUN (an id or a run directory) left open; exit 0 when nothing is, 6 with the commands by hand."""
+    """Undo what RUN (an id or a run directory) left open; exit 0 when nothing is, 6 with the commands by hand.
+
+    A run that was aborted in a phase to be held is undone only where it is named; --all leaves it, and says so.
+    """
     if (run is None) == (not everything):
         raise UsageError("give a run, or --all")
     try:
@@ -36,7 +39,11 @@ def command(run: str | None, everything: bool, give_up: str) -> None:
     left: list[str] = []
     by_hand: list[str] = []
     for marker in _chosen(run):
-        still = _undo(marker, seconds)
+        if everything and ledger.read(marker.ledger).holding:
+            left += [f"{marker.run_id} (held: a person decides)"]
+            by_hand += [f"muster undo {marker.run_id}"]
+            continue
+        still = undo_run(marker, seconds)
         left += [f"{entry.fault_id} of {marker.run_id}" for entry in still]
         by_hand += ledger.by_hand(still)
     if left:
@@ -62,7 +69,8 @@ def _chosen(run: str | None) -> list[Marker]:
     return []
 
 
-def _undo(marker: Marker, give_up_s: float) -> list[ledger.Entry]:
+def undo_run(marker: Marker, give_up_s: float) -> list[ledger.Entry]:
+    """Undo what a run left open, by its guardian or from its ledger; what still is."""
     if marker.guarded:
         client = GuardianClient(marker.socket)
         try:

@@ -6,10 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from chaoslib_ext import needs, sops
 from chaoslib_ext.ctk import injection, watching
 from chaoslib_ext.ctk.context import Context, current
 from chaoslib_ext.ctk.injection import Injection
 from chaoslib_ext.ctk.standalone import context_or_new, guarded
+from drills import registry
 from drills.clock import NS
 from drills.errors import FaultError, MusterError, UndoIncomplete, UsageError
 from drills.events import Kind
@@ -87,6 +89,16 @@ def undo(fault_id: str | Sequence[str] = "all") -> list[str]:
         hands = [command for one in left for command in one["by_hand"]]
         raise UndoIncomplete([str(one["fault_id"]) for one in left], hands)
     return [str(one["fault_id"]) for one in done]
+
+
+def act(action: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Do one action of an SOP; returns {"seconds", "text"}: how long it took and what was seen. Raises FaultError."""
+    context = context_or_new()
+    built = sops.build(action, params or {})
+    needs.check(context.world.describe, registry.actions[action].needs, action)
+    began = time.monotonic_ns()
+    text = built.do(context.world)
+    return {"seconds": (time.monotonic_ns() - began) / NS, "text": text}
 
 
 def wait(seconds: float | None = None, until: str | None = None, within: float = 60.0) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from chaoslib_ext import needs
 from chaoslib_ext.ctk.context import Context, Shot
 from chaoslib_ext.faults import Fault, Witness, build
 from chaoslib_ext.supervisor.options import EFFECT_S
@@ -41,6 +42,7 @@ def prepare(context: Context, fault_id: str, name: str, params: dict[str, object
     Raises Refused (no target), FaultError (nothing to prove, or no guardian): then nothing was touched.
     """
     fault = build(name, params)
+    needs.check(context.world.describe, needs.of_faults([name]), f"{fault_id} ({name})")
     world = context.world.tagged(context.run_id, fault_id)
     targets = fault.targets(world)
     recipes = fault.plan_undo(targets, world)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,15 @@ from chaoslib_ext.ctk import controls
 from chaoslib_ext.ctk.context import Context, Stopped
 from chaoslib_ext.ctk.journal import Activities, Journal, why
 from chaoslib_ext.supervisor.options import EXPERIMENT_BASELINE_S, EXPERIMENT_RECOVER_S
-from drills.errors import UsageError
+from drills.errors import FaultError, UsageError
 from drills.events import Kind
-from drills.model import Baseline, Detect, Inject, Recover, Restore, Verify
+from drills.model import Baseline, Detect, Failback, Inject, Recover, Restore, Step, Verify
 from drills.model_phases import Phase
 from drills.plan import Plan
+from drills.registry import Wait
+
+FAILBACK_S = 60.0
+"""How long a step of a failback may wait for what it waits for."""
 
 Result = tuple[str, str | None]
 """How a phase ended (ok, missed, failed, skipped) and a text for the screen."""
@@ -27,6 +32,7 @@ class Walk:
     def __init__(self, context: Context, activities: Activities) -> None:
         self._context, self._do = context, activities
         self.hopeless: str | None = None
+        self._stance = "heal"
 
     def all(self, phases: tuple[Phase, ...]) -> None:
         """Every phase, in order."""
@@ -40,6 +46,7 @@ class Walk:
         if self.hopeless and not (phase.kind == "restore" and context.shots):
             context.emit(Kind.PHASE_ENDED, phase=phase.kind, index=index, result="skipped", text=self.hopeless)
             return
+        self._steer(phase)
         context.emit(Kind.PHASE_STARTED, phase=phase.kind, index=index)
         result, text = self._act(phase)
         context.emit(Kind.PHASE_ENDED, phase=phase.kind, index=index, result=result, text=text)
@@ -52,6 +59,10 @@ class Walk:
                 return self._inject(inject)
             case Detect() as detect:
                 return self._detect(detect)
+            case Recover(sop=str(name)) as recover:
+                return self.follow(phase, self._steps(name), recover.within)
+            case Failback(sop=name):
+                return self.follow(phase, self._steps(name), FAILBACK_S)
             case Recover() as recover:
                 return self._wait(f"recover-{recover.until}", "missed", until=recover.until, within=recover.within)
             case Verify() as verify:
@@ -97,6 +108,48 @@ class Walk:
             return otherwise, why(entry)
         return "ok", (entry["output"] or {}).get("text")
 
+    def _steps(self, sop: str) -> tuple[Step, ...]:
+        return _plan(self._context).sops[sop].steps
+
+    def follow(self, phase: Phase, steps: Sequence[Step], within: float) -> Result:
+        """Do these automatic steps of an SOP, one after the other; the first that fails ends it."""
+        named = phase.recover or phase.failback
+        sop, text = str(named.sop if named else None), None
+        for step in steps:
+            if step.point_of_no_return:
+                self._stand("hold" if phase.abort not in (None, "heal") else "heal", phase)
+            result, text = self._step(sop, step, within)
+            if result != "ok":
+                return "failed", f"step {step.id}: {text}"
+        return "ok", text
+
+    def _step(self, sop: str, step: Step, within: float) -> Result:
+        ((action, params),) = (step.do or {"": {}}).items()
+        self._context.emit(Kind.STEP, sop=sop, step=step.id, state="started")
+        began = time.monotonic()
+        if action == "wait":
+            entry = self._do.run("action", f"{sop}-{step.id}", "wait", **_waiting(params, within))
+        else:
+            entry = self._do.run("action", f"{sop}-{step.id}", "act", action=action, params=params)
+        done = entry["status"] == "succeeded"
+        text = (entry["output"] or {}).get("text") if done else why(entry)
+        seconds = time.monotonic() - began
+        state = "done" if done else "failed"
+        self._context.emit(Kind.STEP, sop=sop, step=step.id, state=state, seconds=seconds, text=text)
+        return ("ok", text) if done else ("failed", text)
+
+    def _steer(self, phase: Phase) -> None:
+        """Tell the guardian, before the phase begins, what an abort in it means."""
+        named = phase.recover or phase.failback
+        sop = _plan(self._context).sops.get(str(named.sop)) if named and named.sop else None
+        beyond = phase.abort == "fence-and-complete" and not (sop and any(s.point_of_no_return for s in sop.steps))
+        self._stand("hold" if phase.abort == "hold" or beyond else "heal", phase)
+
+    def _stand(self, stance: str, phase: Phase) -> None:
+        if stance != self._stance:
+            self._context.guardian.stance(stance, phase.kind)
+            self._stance = stance
+
     def _restore(self, phase: Restore) -> Result:
         ids = phase.undo if phase.undo == "all" else list(phase.undo)
         entry = self._do.run("action", "undo", "undo", fault_id=ids)
@@ -105,6 +158,26 @@ class Walk:
         if phase.until == "none":
             return "ok", None
         return self._wait("restore-redundancy", "missed", until="redundancy", within=phase.within)
+
+
+def _waiting(params: Mapping[str, Any], within: float) -> dict[str, Any]:
+    wait = Wait.model_validate(params)
+    return {"seconds": wait.seconds} if wait.until is None else {"until": wait.until, "within": within}
+
+
+def complete(context: Context, journal_path: Path, index: int, steps: Sequence[str]) -> None:
+    """Do these steps of a phase's SOP for a run that is being aborted. Raises FaultError where one of them fails."""
+    plan = _plan(context)
+    phase = plan.phases[index]
+    named = phase.recover or phase.failback
+    known = {step.id: step for step in plan.sops[str(named.sop)].steps} if named else {}
+    journal = Journal(journal_path, {"title": plan.title, "description": "fence and complete", "method": []})
+    walk = Walk(context, Activities(journal, {"title": plan.title}))
+    within = phase.recover.within if phase.recover else FAILBACK_S
+    result, text = walk.follow(phase, [known[step] for step in steps], within)
+    journal.end("completed")
+    if result != "ok":
+        raise FaultError(text or "a step failed")
 
 
 def run_drill(context: Context, journal_path: Path) -> None:

@@ -19,7 +19,7 @@ import orjson
 
 from chaoslib_ext.ctk import context as contexts
 from chaoslib_ext.ctk.context import Context, Samples, Stopped
-from chaoslib_ext.ctk.phases import run_drill, run_experiment
+from chaoslib_ext.ctk.phases import complete, run_drill, run_experiment
 from chaoslib_ext.guardian.client import GuardianClient
 from chaoslib_ext.names import load_names
 from chaoslib_ext.world import World
@@ -34,6 +34,10 @@ GUARDIAN = "MUSTER_GUARDIAN"
 
 ENVIRONMENT = "environment.json"
 """What the run was pointed at: the description of the sandbox, without secrets."""
+
+
+COMPLETION = "journal-complete.json"
+"""The Chaos Toolkit journal of the steps that brought an aborted phase to its end."""
 
 
 class Channel:
@@ -102,6 +106,17 @@ def make_context(run_dir: Path, channel: Channel) -> Context:
     )
 
 
+def _complete(context: Context, channel: Channel, run_dir: Path, words: Sequence[str]) -> int:
+    """Bring a phase of an aborted run to its end; its journal lies beside the run's own."""
+    try:
+        complete(context, run_dir / COMPLETION, int(words[0]), words[1:])
+    except (MusterError, Stopped) as error:
+        channel.emit("failed", text=str(error))
+        return 70
+    channel.emit("done", result="ok")
+    return 0
+
+
 def main(argv: Sequence[str]) -> int:
     """Entry of the process: 0 when everything was walked, 4 when it was stopped, 70 for an error of ours."""
     channel, orders = Channel(), Orders()
@@ -117,6 +132,8 @@ def main(argv: Sequence[str]) -> int:
     is_drill = context.plan is not None and context.plan.kind == "drill"
     orders.stop(context, interrupts=not is_drill)
     orders.go.wait()
+    if argv[1:2] == ["--complete"]:
+        return _complete(context, channel, Path(argv[0]), argv[2:])
     try:
         (run_drill if is_drill else run_experiment)(context, RunDir(Path(argv[0])).journal)
     except Stopped:

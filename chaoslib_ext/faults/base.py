@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, ClassVar, TypedDict, TypeVar
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
@@ -164,8 +165,8 @@ def select_instances(world: World, service: str | None, instance: str | None, ro
 
 
 def select_links(world: World, link: str) -> list[Target]:
-    """Links by name ("from>to") or by group. Raises Refused `target-matches-nothing`."""
-    found = [one for one in world.links if link in (one.name, one.group)]
+    """Links by name ("from>to", `*` for any) or by group. Raises Refused `target-matches-nothing`."""
+    found = [one for one in world.links if link == one.group or fnmatchcase(one.name, link)]
     if not found:
         known = {one.group for one in world.links} | {one.name for one in world.links}
         raise _nothing(f"link {link!r}", registry.did_you_mean(link, known))

@@ -28,7 +28,7 @@ ESTABLISHED = "01"
 class NetworkCut(Fault):
     """Cut links."""
 
-    link: str = Field(description='A link "from>to", or a group of links.')
+    link: str = Field(description='A link "from>to" (`*` for any), or a group of links.')
 
     def targets(self, world: World) -> list[Target]:
         """The links as named. Raises Refused `target-matches-nothing`."""

@@ -85,6 +85,10 @@ class GuardianClient:
             for f in answer["faults"]
         )
 
+    def settle(self) -> None:
+        """Look once more at what was undone, and undo again what came back: after the runner's end. FaultError."""
+        self._ask("settle", UNDO_S)
+
     def beat(self) -> str | None:
         """Renew the lease. None when all is well, else why the guardian has undone the run: abort it."""
         answer = self._ask("beat", self._timeout_s)
@@ -100,6 +104,16 @@ class GuardianClient:
     def sandbox(self, down: Sequence[str] | None) -> None:
         """Name the argv that stops the sandbox this run owns; None when it owns none (any more)."""
         self._must("sandbox", down=None if down is None else list(down))
+
+    def stance(self, stance: str, phase: str) -> None:
+        """Say what is to become of open faults should this run lose its supervisor: `heal` or `hold`; durable."""
+        self._must("stance", stance=stance, phase=phase)
+
+    def hold(self, by: str) -> None:
+        """Leave what is open to a person: the guardian keeps it, whoever ends, until it is asked to undo."""
+        answer = self._ask("hold", self._timeout_s, by=by)
+        if not answer.get("ok"):
+            raise FaultError(f"guardian: {answer.get('error', 'hold refused')}")
 
     def state(self) -> dict[str, Any]:
         """{"ok", "run_id", "pid", "over": why|null, "faults": [{"fault_id","state",…}]} for display."""

@@ -52,6 +52,7 @@ class Guardian:
         self._terminate = threading.Event()
         now = time.monotonic()
         self._lease_until, self._max_until = now + limits.lease_s, now + limits.max_duration_s
+        self._alone = False
         self._linger_until: float | None = now + LINGER_S if self._over else None
         self._listener = self._listen()
         self._wake_r, self._wake_w = os.pipe()
@@ -63,6 +64,9 @@ class Guardian:
             "beat": self._beat,
             "children": self._children,
             "sandbox": self._sandbox,
+            "stance": self._stance,
+            "hold": self._hold_asked,
+            "settle": self._settle,
             "state": self._state,
             "close": self._close,
         }
@@ -100,15 +104,21 @@ class Guardian:
             if self._closed.is_set():
                 return self._end()
             if supervisor_fd in ready and os.read(supervisor_fd, 64) == b"":
-                return self._last_act("the supervisor died")
+                poll.unregister(supervisor_fd)
+                self._alone = True
+                if not self._ledger.book.holding:
+                    return self._last_act("the supervisor died")
+                self._hold(self._ledger.book.held or "the supervisor died")
             if self._terminate.is_set():
-                return self._last_act("the guardian was told to end")
+                return self._end() if self._ledger.book.holding else self._last_act("the guardian was told to end")
+            if self._alone and not self._ledger.book.holding:
+                return self._last_act("nothing is held any more")
             self._timers(now)
-            if self._linger_until is not None and now >= self._linger_until:
+            if self._linger_until is not None and now >= self._linger_until and not self._ledger.book.holding:
                 return self._last_act(self._over or "nobody came back")
 
     def _timers(self, now: float) -> None:
-        for entry in self._ledger.book.open():
+        for entry in self._ledger.book.open() if self._ledger.book.held is None else ():
             if _expired(entry):
                 threading.Thread(target=self._play, args=([entry], "its duration ended"), daemon=True).start()
         if self._over is not None:
@@ -119,12 +129,38 @@ class Guardian:
             self._take_over(f"the supervisor gave no sign of life for {self._limits.lease_s:g} s")
 
     def _take_over(self, by: str) -> None:
+        if self._ledger.book.holding:
+            self._hold(by)
+            return
         self._over = by
         self._linger_until = time.monotonic() + LINGER_S
         to_stderr(f"undoing everything: {by}")
         with self._undo_lock:
             done = takeover.undo_run(self._ledger, self._player, by)
             takeover.settle(self._player, done, by)
+
+    def _hold(self, by: str) -> None:
+        """Undo nothing: past the point of no return that may be the disaster. Let nothing new begin, and say so."""
+        book = self._ledger.book
+        self._over = self._over or by
+        if book.held is None:
+            self._ledger.force("over", by=by)
+            self._ledger.force("held", by=by)
+        takeover.end_children(book)
+        left = ", ".join(f"{entry.fault_id} ({entry.describe})" for entry in book.open())
+        to_stderr(f"HOLDING {left}: {by}; nothing is undone, a person decides: muster undo {book.run_id}")
+
+    def _hold_asked(self, request: Answer) -> Answer:
+        self._over = str(request["by"])
+        self._ledger.force("over", by=self._over)
+        self._ledger.force("held", by=self._over)
+        return {"ok": True}
+
+    def _stance(self, request: Answer) -> Answer:
+        if self._over is not None:
+            return self._refusal()
+        self._ledger.write("stance", stance=str(request["stance"]), phase=str(request["phase"]))
+        return {"ok": True}
 
     def _last_act(self, by: str) -> int:
         if self._over is None or self._ledger.book.open():
@@ -186,7 +222,8 @@ class Guardian:
             return {"ok": False, "error": f"request not understood: {error!r}"}
 
     def _refusal(self) -> Answer:
-        return {"ok": False, "undone": True, "error": f"this run was undone: {self._over}"}
+        became = "is held" if self._ledger.book.held is not None else "was undone"
+        return {"ok": False, "undone": True, "error": f"this run {became}: {self._over}"}
 
     def _intent(self, request: Answer) -> Answer:
         if self._over is not None:
@@ -234,6 +271,13 @@ class Guardian:
             self._player.undo([entry for entry in entries if entry.open], by)
         return {"ok": not any(entry.open for entry in entries), "faults": [_shown(entry) for entry in entries]}
 
+    def _settle(self, _: Answer) -> Answer:
+        """The runner has ended: what it had under way when everything was undone is undone, too."""
+        with self._undo_lock:
+            closed = [entry for entry in self._ledger.book.entries if not entry.open]
+            takeover.settle(self._player, closed, self._over or "the end of the run")
+        return {"ok": not self._ledger.book.open()}
+
     def _beat(self, _: Answer) -> Answer:
         self._lease_until = time.monotonic() + self._limits.lease_s
         if self._over is None:
@@ -254,7 +298,8 @@ class Guardian:
     def _state(self, _: Answer) -> Answer:
         book = self._ledger.book
         faults = [_shown(entry) for entry in book.entries]
-        return {"ok": True, "run_id": book.run_id, "pid": os.getpid(), "over": self._over, "faults": faults}
+        own = {"run_id": book.run_id, "pid": os.getpid(), "over": self._over, "held": book.held}
+        return {"ok": True, **own, "faults": faults}
 
     def _close(self, _: Answer) -> Answer:
         left = self._ledger.book.open()

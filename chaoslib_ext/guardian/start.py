@@ -17,6 +17,9 @@ from drills.errors import FaultError
 LEASE_S = 1.5
 START_S = 10.0
 
+_LEFT: list[subprocess.Popen[bytes]] = []
+"""Guardians that outlive this process; kept, so that nobody takes them for forgotten."""
+
 
 class GuardianProcess:
     """The guardian of one run, owned by the process that made this object: it undoes when that process dies."""
@@ -52,6 +55,10 @@ class GuardianProcess:
         """Whether it still runs."""
         return self._process.poll() is None
 
+    def end(self) -> None:
+        """End it at once; what it kept is on the disk."""
+        self._process.kill()
+
     def restart(self) -> None:
         """End what is left of it and start it on the same ledger. Raises FaultError."""
         self._process.kill()
@@ -70,6 +77,11 @@ class GuardianProcess:
         """Close the pipe: the guardian undoes everything, ends the children and exits; returns its exit code."""
         self._close_pipes()
         return self._process.wait(timeout_s)
+
+    def leave(self) -> None:
+        """Close the pipe and go: the guardian holds what a person must decide, and outlives this process."""
+        self._close_pipes()
+        _LEFT.append(self._process)
 
     def _close_pipes(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):

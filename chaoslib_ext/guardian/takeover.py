@@ -1,6 +1,6 @@
 """What is done for a run that nobody looks after any more: by its guardian, or by `muster undo` where that is dead too.
 
-The runner ends first, so that it cannot apply anything behind the undo; then everything is undone; then the rest ends.
+The runner is stopped first, so that it cannot apply anything behind the undo; then everything is undone; then all end.
 """
 
 from __future__ import annotations
@@ -27,13 +27,27 @@ DOWN_S = 60.0
 def undo_run(ledger: Ledger, player: Player, by: str) -> list[Entry]:
     """End the children and undo everything of a run; return its faults that were open. `by` says why."""
     ledger.force("over", by=by)
-    for pid, start, role in ledger.book.children:
-        if role == "runner":
-            processes.send(processes.tree(pid, start), signal.SIGKILL)
+    _freeze_runner(ledger.book)
     done = player.undo(ledger.book.open(), by)
-    rest = [one for pid, start, _ in ledger.book.children for one in processes.tree(pid, start)]
-    processes.end(rest, CHILD_GRACE_S)
+    end_children(ledger.book)
     return done
+
+
+def _freeze_runner(book: Book) -> None:
+    """It can do nothing any more; to end it with all that it started takes longer than the undo, and comes after."""
+    processes.send(_runners(book), signal.SIGSTOP)
+
+
+def _runners(book: Book) -> list[tuple[int, float]]:
+    return [(pid, start) for pid, start, role in book.children if role == "runner"]
+
+
+def end_children(book: Book) -> None:
+    """End every process of a run: its runner at once, the others when they have written their line."""
+    for runner in _runners(book):
+        processes.send(processes.tree(*runner), signal.SIGKILL)
+    rest = [one for pid, start, _ in book.children for one in processes.tree(pid, start)]
+    processes.end(rest, CHILD_GRACE_S)
 
 
 def expect_the_end(player: Player, book: Book) -> None:

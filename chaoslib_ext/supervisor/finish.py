@@ -188,7 +188,7 @@ class Finish:
         deadline = time.monotonic() + (SETTLE_S if session.environment.lost is None else LOST_S)
         while True:
             left, intended, settled = self._difference(session.before)
-            if not left or settled or time.monotonic() > deadline:
+            if not left or settled or self._held or time.monotonic() > deadline:
                 break
             time.sleep(0.2)
         if left and session.environment.lost is not None and not self._open():
@@ -235,8 +235,12 @@ class Finish:
             self._show.report(path)
             write_junit(self._s.run.path)
 
+    @property
+    def _held(self) -> bool:
+        return self._s.guardian is not None and self._s.guardian.held
+
     def _orphans(self) -> None:
-        if Kind.FAULT_ORPHANED in self._s.record.closed.values():
+        if self._held or Kind.FAULT_ORPHANED in self._s.record.closed.values():
             self.ending.codes.append(ExitCode.UNDO_INCOMPLETE)
 
     def _close(self) -> None:

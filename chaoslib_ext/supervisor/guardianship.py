@@ -18,6 +18,9 @@ BEAT_S = LEASE_S / 4
 STUCK_S = 5.0
 """Without a turn of the main loop for this long the beats stop: a stuck supervisor must not look alive."""
 
+SILENT_S = 3.0
+"""A guardian that takes a beat and does not answer it for so long is frozen."""
+
 ENDING_S = 180.0
 """The end of a run has no turns: audit, verdict and report may take this long before its beats stop."""
 
@@ -33,6 +36,7 @@ class Guardianship:
         self._down: Sequence[str] | None = None
         self._stop = threading.Event()
         self.taken: str | None = None
+        self.held = False
         self.turn_ns, self._turn_within_s = time.monotonic_ns(), STUCK_S
         self.restarts = 0
         self._thread = threading.Thread(target=self._beat, daemon=True)
@@ -84,11 +88,26 @@ class Guardianship:
         self.turn_ns, self._turn_within_s = time.monotonic_ns(), ENDING_S
         if not self._process.alive():
             self.restart()
-        for one in self.client.state().get("faults", []):
+        for one in self._faults():
             if one["state"] not in CLOSED:
                 undoing(str(one["fault_id"]))
         self.client.undo("all", by=by, end=True)
         return list(self.client.state().get("faults", []))
+
+    def settle(self) -> None:
+        """The runner has ended: what it had under way during the undo goes, too. Raises FaultError."""
+        self.client.settle()
+
+    def hold(self, by: str) -> list[str]:
+        """Leave what is open to a person; the ids of these faults. A dead guardian is started again first."""
+        self.turn_ns, self._turn_within_s = time.monotonic_ns(), ENDING_S
+        if not self._process.alive():
+            self.restart()
+        left = [str(one["fault_id"]) for one in self.client.state().get("faults", []) if one["state"] not in CLOSED]
+        if left:
+            self.client.hold(by)
+            self.held = True
+        return left
 
     def close(self) -> None:
         """End it in order; where something stays open, let it go: it undoes and exits. Idempotent."""
@@ -96,6 +115,9 @@ class Guardianship:
             return
         self._stop.set()
         self._thread.join(2 * LEASE_S)
+        if self.held and self._holds():
+            self._process.leave()
+            return
         try:
             if not self._process.alive():
                 self._process.restart()
@@ -103,13 +125,31 @@ class Guardianship:
         except FaultError:
             self._process.let_go()
 
+    def _faults(self) -> list[Mapping[str, Any]]:
+        """Every fault of the run; a guardian that does not answer is frozen, and started anew."""
+        try:
+            return list(self.client.state().get("faults", []))
+        except FaultError:
+            self.restart()
+            return list(self.client.state().get("faults", []))
+
+    def _holds(self) -> bool:
+        """Whether something is still held; a guardian that died meanwhile is started again, to keep it."""
+        if not self._process.alive():
+            self._process.restart()
+        return any(one["state"] not in CLOSED for one in self.client.state().get("faults", []))
+
     def _beat(self) -> None:
+        beat = GuardianClient(self.socket, timeout_s=SILENT_S)
         while not self._stop.wait(BEAT_S):
             if time.monotonic_ns() - self.turn_ns > self._turn_within_s * NS:
                 continue
+            asked = time.monotonic()
             try:
-                taken = self.client.beat()
+                taken = beat.beat()
             except FaultError:
-                continue  # dead or restarting: the main loop sees to it
+                if time.monotonic() - asked >= SILENT_S:
+                    self._process.end()  # frozen: nobody would undo; a dead one is started again by the main loop
+                continue
             # go on: a guardian that has undone a run waits for its end only as long as it hears of it
             self.taken = self.taken or taken

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import selectors
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from chaoslib_ext.cli.abort import REQUEST
+from chaoslib_ext.cli.abort import HEAL, REQUEST
 from chaoslib_ext.supervisor.session import Session
 from drills.clock import NS
 from drills.errors import ExitCode, FaultError, MusterError
 from drills.events import Kind
-from drills.model_phases import Phase
+from drills.model_phases import Phase, Step
+from drills.plan import Plan
 
 TURN_S = 0.1
 RUNNER_GRACE_S = 1.0
+COMPLETE_SLACK_S = 30.0
+"""Beyond what the steps are expected to take: another runner has to start, and a step may take its time."""
+
 FENCE_S = 15.0
 """How long fence-and-complete waits for the promoted engine before it undoes."""
 
@@ -29,6 +33,8 @@ class Stop:
     reason: str
     code: ExitCode = ExitCode.ABORTED
     guard: bool = False
+    heal: bool = False
+    """A person asked to undo whatever the phase says."""
 
 
 class Loop:
@@ -39,6 +45,8 @@ class Loop:
         self._done: str | None = None
         self._failed: str | None = None
         self.phase: int | None = None
+        self.steps: set[str] = set()
+        """Steps of the present phase's SOP that are done."""
 
     def run(self) -> Stop | None:
         """Turn until the end; None when every phase was walked."""
@@ -95,7 +103,9 @@ class Loop:
 
     def _follow(self, kind: Kind, data: Mapping[str, Any]) -> None:
         if kind is Kind.PHASE_STARTED:
-            self.phase = int(data["index"])
+            self.phase, self.steps = int(data["index"]), set()
+        elif kind is Kind.STEP and data["state"] == "done":
+            self.steps.add(str(data["step"]))
         elif kind is Kind.FAULT_INTENT:
             self._s.facts.envelope = True
         elif kind is Kind.PHASE_ENDED and data["phase"] == "recover" and data["result"] == "ok":
@@ -106,8 +116,9 @@ class Loop:
         signals = self._s.signals
         if not signals.stop:
             return None
-        if (self._s.run.path / REQUEST).exists():
-            return Stop("muster abort", "a person asked")
+        request = self._s.run.path / REQUEST
+        if request.exists():
+            return Stop("muster abort", "a person asked", heal=request.read_text() == HEAL)
         if signals.interrupted:
             return Stop("Ctrl-C", "a person asked", ExitCode.INTERRUPTED)
         return Stop(signals.name(), "the supervisor was told to end")
@@ -132,20 +143,37 @@ class Loop:
 
     def stop(self, stop: Stop) -> None:
         """Record why, end the runner, and undo as the phase says. Raises FaultError where no guardian can be had."""
-        session = self._s
+        session, action = self._s, "heal" if stop.heal else self._abort_action()
         if stop.guard:
             self._try(Kind.GUARD_TRIPPED, guard=stop.by, reason=stop.reason)
-        self._try(Kind.ABORT, by=stop.by, reason=stop.reason, guard=stop.guard)
+        self._try(Kind.ABORT, by=stop.by, reason=stop.reason, guard=stop.guard, action=action)
+        by = f"abort ({stop.by})"
+        if action == "heal":
+            self._undo_at_once(by)
+            return
         self._end_runner()
-        if self._abort_action() == "fence-and-complete" and not session.signals.at_once:
-            self._await_leader()
-        undo(session, by=f"abort ({stop.by})")
+        if action == "fence-and-complete" and not self._complete():
+            action = "hold"
+        if action != "hold" or not hold(session, by):
+            undo(session, by=by)
+
+    def _undo_at_once(self, by: str) -> None:
+        """Freeze the runner, so that it can do nothing any more, and undo; its end takes longer than that."""
+        runner = self._s.runner
+        if runner is not None:
+            runner.child.freeze()
+        self._hear_quietly()
+        undo(self._s, by=by)
+        self._end_runner()
+        if runner is not None and self._s.guardian is not None:
+            self._s.guardian.settle()
 
     def _end_runner(self) -> None:
         runner = self._s.runner
         if runner is None:
             return
         runner.abort()
+        runner.child.thaw()
         deadline = time.monotonic() + RUNNER_GRACE_S
         while runner.child.ended is None and time.monotonic() < deadline and not self._s.signals.at_once:
             self._hear_quietly()
@@ -168,9 +196,47 @@ class Loop:
             self._s.emit(kind, **data)  # the disk has failed: this one is only shown
 
     def _abort_action(self) -> str:
-        phases: tuple[Phase, ...] = self._s.plan.phases
-        phase = phases[self.phase] if self.phase is not None and self.phase < len(phases) else None
+        phase = self._present()
         return phase.abort or "heal" if phase else "heal"
+
+    def _present(self) -> Phase | None:
+        phases: tuple[Phase, ...] = self._s.plan.phases
+        return phases[self.phase] if self.phase is not None and self.phase < len(phases) else None
+
+    def _complete(self) -> bool:
+        """Bring the phase to its end without healing; False where a step failed: then a person must decide."""
+        phase = self._present()
+        left = remaining(self._s.plan, phase, self.steps) if phase else ()
+        if not left or self.phase is None:
+            if not self._s.signals.at_once:
+                self._await_leader()
+            return True
+        self._done, self._failed = None, None
+        try:
+            self._s.complete(self.phase, [step.id for step in left])
+            self._follow_completion(sum(step.expect for step in left) + COMPLETE_SLACK_S)
+        except MusterError as error:
+            self._failed = str(error)
+        self._end_runner()
+        if self._done == "ok":
+            return True
+        why = f"it did not come to its end ({self._failed or self._done}), and healing may make two primaries"
+        self._try(Kind.ABORT, by="fence-and-complete", reason=why, guard=False, action="hold")
+        return False
+
+    def _follow_completion(self, within_s: float) -> None:
+        deadline = time.monotonic() + within_s
+        while self._done is None and self._failed is None:
+            runner = self._s.runner
+            self._guardian()
+            self._s.refresh()
+            self.hear()
+            if time.monotonic() > deadline:
+                self._failed = f"not within {within_s:g} s"
+            elif runner is not None and runner.child.ended is not None and self._done is None:
+                self.hear()
+                self._failed = self._failed or (None if self._done else f"the runner {runner.child.ended}")
+            time.sleep(0.02)
 
     def _await_leader(self) -> None:
         session = self._s
@@ -186,9 +252,31 @@ class Loop:
             time.sleep(0.05)
 
 
+def remaining(plan: Plan, phase: Phase, done: Collection[str]) -> tuple[Step, ...]:
+    """The automatic steps of a phase's SOP that are still to be done: those that fence first, the others in order."""
+    named = phase.recover or phase.failback
+    sop = plan.sops.get(str(named.sop)) if named else None
+    left = [step for step in sop.steps if step.do and step.id not in done] if sop else []
+    return tuple(sorted(left, key=lambda step: not any(name.endswith("fence") for name in step.do or {})))
+
+
+def hold(session: Session, by: str) -> bool:
+    """Leave what is open to a person; False where nothing is, or where it goes down with a sandbox of the run's own."""
+    if session.guardian is None:
+        return False
+    if session.sandbox.owned:
+        session.record.note("nothing is held: the sandbox was started for this run and goes down with it")
+        return False
+    left = session.guardian.hold(by)
+    if left:
+        what, run = ", ".join(left), session.run.run_id
+        session.record.note(f"HELD: {what} is NOT undone, a person decides: `muster undo {run}` heals it")
+    return bool(left)
+
+
 def undo(session: Session, by: str) -> None:
     """Undo whatever is open and record what became of each fault. Raises FaultError where no guardian can be had."""
-    if session.guardian is None:
+    if session.guardian is None or session.guardian.held:
         return
     faults = session.guardian.undo_all(by, lambda fault_id: session.emit(Kind.FAULT_UNDOING, fault_id=fault_id, by=by))
     for one in faults:

@@ -33,6 +33,7 @@ class Options:
     runs: Path = Path("runs")
     repeat: int = 1
     amplify: int | None = None
+    approvals: tuple[Path, ...] = ()
 
 
 def longest_s(plan: Plan) -> float:

@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 import psutil
 
-from chaoslib_ext.names import SANDBOX, load_definition
-from chaoslib_ext.policy import enforce_traffic
+from chaoslib_ext.names import load_environment
+from chaoslib_ext.policy import enforce_traffic, enforce_window
 from chaoslib_ext.supervisor import children
 from chaoslib_ext.supervisor.children import Child
 from chaoslib_ext.supervisor.sandboxes import Sandbox, obtain
@@ -33,7 +33,6 @@ BEAT_S = 0.05
 GRACE_S = 30.0
 """So long a load that was asked to stop may take to write everything down."""
 
-_UNENFORCED = ("approvals", "window")
 _ADDRESSES = ("ws", "rest", "binary", "fix", "http")
 
 
@@ -67,20 +66,16 @@ Say = Callable[[str], None]
 def environment_of(reference: str) -> Environment:
     """The environment of that name or file, if it may be replayed against.
 
-    Production never; elsewhere not where the policy asks for what nobody holds it to yet. Raises UsageError,
+    Production never; elsewhere not outside the hours of the policy, nor where it asks for approvals. Raises UsageError,
     DefinitionErrors, Refused.
     """
-    if reference != "sandbox" and not Path(reference).suffix and not Path(reference).exists():
-        raise UsageError(f'no environment "{reference}"; write sandbox, or the path of a file such as staging.yaml')
-    found = load_definition(SANDBOX if reference == "sandbox" else Path(reference))
-    if not isinstance(found, Environment):
-        raise UsageError(f"{reference}: is a {type(found).__name__.lower()}, not an environment")
+    found = load_environment(reference)
     if found.kind == "production":
         raise Refused("environment", f"{reference} is a production environment; nothing was touched")
-    for name in _UNENFORCED:
-        if getattr(found.policy, name):
-            where = f"the policy of {found.environment}"
-            raise Refused("policy", f"{where} has {name}, which is not enforced yet; nothing was touched")
+    enforce_window(found)
+    if found.policy.approvals is not None:
+        where = f"the policy of {found.environment}"
+        raise Refused("needs-approval", f"{where} asks for approvals, and a replay has no plan to approve")
     if found.kind != "embedded" and not found.venue.get("type"):
         raise UsageError(f"{reference}: venue.type is missing; write bybit-v5, fix44, http or that of a package")
     return found

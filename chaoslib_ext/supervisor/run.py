@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaoslib_ext.names import SANDBOX, find, load_definition
-from chaoslib_ext.policy import enforce
+from chaoslib_ext import identity, needs
+from chaoslib_ext.approvals import Approval
+from chaoslib_ext.approvals import load as load_approval
+from chaoslib_ext.names import find, load_definition, load_environment
+from chaoslib_ext.policy import enforce, enforce_window
 from chaoslib_ext.resolve import plan_of, planned_trace
 from chaoslib_ext.screen import Screen
 from chaoslib_ext.supervisor.finish import Finish, Show
@@ -21,10 +25,10 @@ from chaoslib_ext.supervisor.signals import Signals
 from drills.errors import Aborted, ExitCode, MusterError, Refused, UsageError, worst
 from drills.events import Kind
 from drills.evidence import new_run_id
-from drills.model import Drill, Environment, Experiment, Load
+from drills.loader import load_sops
+from drills.model import Drill, Environment, Experiment, Load, Sop
 from drills.plan import Plan
-
-UNWALKED = ("decide", "failback")
+from drills.registry import Need
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Wanted:
     path: Path
     load: Load
     environment: Environment
+    needs: frozenset[Need]
+    approvals: tuple[Approval, ...] = ()
 
 
 def wanted(options: Options) -> Wanted:
@@ -43,33 +49,38 @@ def wanted(options: Options) -> Wanted:
     definition = load_definition(path)
     if not isinstance(definition, Drill | Experiment):
         raise UsageError(f"{path}: a {type(definition).__name__.lower()} cannot be run; name a drill or an experiment")
+    sops = load_sops(definition, path) if isinstance(definition, Drill) else {}
     if isinstance(definition, Drill):
-        _walkable(definition, path)
-    environment = _embedded(options.environment or "sandbox")
+        _walkable(definition, path, sops)
+    environment = _environment(options.environment or "sandbox", bool(options.approvals))
     changes: dict[str, object] = {"trace": options.trace} if options.trace else {}
     if options.amplify is not None:
         changes["amplify"] = options.amplify
     load = definition.load.model_copy(update=changes)
     planned_trace(load, environment)
-    return Wanted(definition, path, load, environment)
+    needed = needs.of_definition(definition, tuple(sops.values()))
+    approvals = tuple(load_approval(one) for one in options.approvals)
+    return Wanted(definition, path, load, environment, needed, approvals)
 
 
-def _walkable(drill: Drill, path: Path) -> None:
+def _walkable(drill: Drill, path: Path, sops: Mapping[str, Sop]) -> None:
     for number, phase in enumerate(drill.phases):
-        if phase.kind in UNWALKED or (phase.recover is not None and phase.recover.sop is not None):
-            raise Refused(
-                "needs-people", f"{path}: phases[{number}] ({phase.kind}) follows people or an SOP; not yet run"
-            )
-        if phase.abort == "hold":
-            raise Refused("needs-people", f"{path}: phases[{number}].abort: hold needs a person to decide; not yet run")
+        named = phase.recover or phase.failback
+        sop = sops.get(str(named.sop)) if named else None
+        human = next((step.id for step in sop.steps if step.human), None) if sop else None
+        if phase.decide is not None:
+            raise Refused("needs-people", f"{path}: phases[{number}] (decide) asks a person; not yet run")
+        if sop is not None and human is not None:
+            said = f"phases[{number}] ({phase.kind}) follows {sop.sop}, whose step {human} is a person's; not yet run"
+            raise Refused("needs-people", f"{path}: {said}")
 
 
-def _embedded(reference: str) -> Environment:
-    if reference != "sandbox" and not Path(reference).suffix and not Path(reference).exists():
-        raise UsageError(f'no environment "{reference}"; write sandbox, or the path of a file such as staging.yaml')
-    environment = load_definition(SANDBOX if reference == "sandbox" else Path(reference))
-    if not isinstance(environment, Environment):
-        raise UsageError(f"{reference}: is a {type(environment).__name__.lower()}, not an environment")
+def _environment(reference: str, approved: bool) -> Environment:
+    environment = load_environment(reference)
+    if environment.kind == "production" and not approved:
+        said = f"{reference} is production; give the approval of the plan with --approval"
+        raise Refused("needs-approval", f"{said}; nothing was touched")
+    enforce_window(environment)
     if environment.kind != "embedded":
         said = f"{reference} is a {environment.kind} environment; only the sandbox can be drilled yet"
         raise Refused("environment", f"{said}; nothing was touched")
@@ -92,14 +103,14 @@ def run(options: Options, screen_of: Callable[[int], Screen], show: Show) -> Exi
     codes: list[ExitCode] = []
     with Signals() as signals:
         try:
-            sandbox = obtain(options.plant, signals, screen.say)
+            sandbox = obtain(options.plant, signals, screen.say, want.needs)
             try:
                 for number in range(options.repeat):
                     last = number == options.repeat - 1
                     if number:
                         began_ns, sandbox.seconds = time.monotonic_ns(), 0.0
                     codes.append(_once(want, options, sandbox, screen, signals, began_ns, last, show))
-                    if signals.stop:
+                    if signals.stop or codes[-1] is ExitCode.UNDO_INCOMPLETE:
                         break
             finally:
                 sandbox.stop()
@@ -122,10 +133,12 @@ def _once(
     show: Show,
 ) -> ExitCode:
     run_id = new_run_id()
+    needs.check(sandbox.describe, want.needs, want.path.stem)
+    identity.check(want.environment, sandbox.describe)
     plan = plan_of(
         want.definition, want.path, sandbox.world, run_id=run_id, load=want.load, environment=want.environment
     )
-    enforce(plan, want.environment)
+    enforce(plan, want.environment, sandbox.describe, want.approvals, runner=getpass.getuser())
     folder = Path(os.path.abspath(options.runs)) / plan.name / run_id
     session = new_session(plan, folder, sandbox, screen, signals, began_ns)
     try:

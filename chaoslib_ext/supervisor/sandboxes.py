@@ -7,16 +7,19 @@ import selectors
 import subprocess
 import sys
 import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
 import orjson
 
+from chaoslib_ext import needs
 from chaoslib_ext.resolve import world_if_up
 from chaoslib_ext.supervisor.options import Say
 from chaoslib_ext.supervisor.signals import Signals
 from chaoslib_ext.world import World
 from drills.errors import Aborted, ComponentError, MusterError, Refused, UsageError
+from drills.registry import Need
 
 PYTHON = [sys.executable, "-m", "sandbox"]
 DOWN = [*PYTHON, "down"]
@@ -68,8 +71,8 @@ class Sandbox:
         self.owned, self._down = False, None
 
 
-def obtain(plant: str | None, signals: Signals, say: Say) -> Sandbox:
-    """The sandbox that is up, or a new one with `plant` in it.
+def obtain(plant: str | None, signals: Signals, say: Say, needed: Collection[Need] = ()) -> Sandbox:
+    """The sandbox that is up, or a new one with `plant` in it and whatever is `needed`.
 
     Raises Refused `sandbox-up` where one is up and something is to be planted, and what starting one may raise.
     """
@@ -80,12 +83,12 @@ def obtain(plant: str | None, signals: Signals, say: Say) -> Sandbox:
         return Sandbox(dict(world.describe), owned=False)
     say("starting the sandbox")
     began = time.monotonic()
-    describe = _up(plant, signals, say)
+    describe = _up(plant, signals, say, needs.flags(needed))
     return Sandbox(describe, owned=True, seconds=time.monotonic() - began)
 
 
-def _up(plant: str | None, signals: Signals, say: Say) -> dict[str, Any]:
-    argv = [*PYTHON, "up", "--json", "--owner-pid", str(os.getpid())] + (["--plant", plant] if plant else [])
+def _up(plant: str | None, signals: Signals, say: Say, flags: Sequence[str]) -> dict[str, Any]:
+    argv = [*PYTHON, "up", "--json", "--owner-pid", str(os.getpid()), *flags] + (["--plant", plant] if plant else [])
     process = subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from chaoslib_ext.blast import radius
 from chaoslib_ext.screen import Screen
 from chaoslib_ext.supervisor import children
 from chaoslib_ext.supervisor.children import Child
@@ -43,6 +45,9 @@ FIRST_READING_S = 15.0
 FINISH_S = 180.0
 """The guardian allows this much after the longest run: undo, audit, verdict."""
 
+NOWHERE = "http://127.0.0.1:9"
+"""Where nobody answers: no call reaches a real account by accident."""
+
 HIDDEN = ("truth_dir", "planted")
 """Parts of the description that a blind run does not keep."""
 
@@ -71,7 +76,8 @@ class Session:
         self.slos = slo.known()
         self.guards = Guards(self.plan, self.slos)
         self.facts = Facts(started_ns=time.monotonic_ns(), live=self.live)
-        touched = {target.name for fault in self.plan.faults for target in fault.targets}
+        named = {target.name for fault in self.plan.faults for target in fault.targets}
+        touched = named.union(radius(self.plan, self.world.describe).instances)  # a zone takes what is in it along
         self.environment = EnvironmentWatch(self.world, touched, self.plan.services)
 
     def emit(self, kind: Kind, /, **data: object) -> None:
@@ -159,10 +165,24 @@ class Session:
 
     def start_runner(self) -> None:
         """Start the runner, which gets ready and waits for `go`. Raises ComponentError."""
+        self.runner = self._runner()
+
+    def complete(self, phase: int, steps: Sequence[str]) -> None:
+        """Start another runner, in the place of one that was ended, for these steps of a phase's SOP."""
+        self.runner = self._runner("--complete", str(phase), *steps)
+        self.runner.go()
+
+    def _runner(self, *words: str) -> RunnerLink:
         assert self.guardian is not None
-        argv = [sys.executable, "-m", "chaoslib_ext.ctk.runner", str(self.run.path)]
-        child = self._child("runner", argv, pipes=True, env={"MUSTER_GUARDIAN": self.guardian.socket})
-        self.runner = RunnerLink(child)
+        argv = [sys.executable, "-m", "chaoslib_ext.ctk.runner", str(self.run.path), *words]
+        described = self.sandbox.describe
+        env = {
+            "MUSTER_GUARDIAN": self.guardian.socket,
+            # nothing that reads these by default may find another cluster or account
+            "KUBECONFIG": str((described.get("kubernetes") or {}).get("kubeconfig") or os.devnull),
+            "AWS_ENDPOINT_URL": str((described.get("aws") or {}).get("endpoint") or NOWHERE),
+        }
+        return RunnerLink(self._child("runner", argv, pipes=True, env=env))
 
     def go(self) -> None:
         """Let the phases begin."""

@@ -176,6 +176,41 @@ def test_both_killed_then_muster_undo_from_any_folder(box: Exchange, start: Call
     assert muster("undo", "--all", cwd=Path("/")).returncode == 0
 
 
+@pytest.mark.parametrize("both", [False, True], ids=["guardian-lives", "both-killed"])
+def test_what_must_be_held_is_left_to_a_person(
+    both: bool, box: Exchange, start: Callable[..., Run], tmp_path: Path
+) -> None:
+    world = World.from_describe(box.describe())
+    before = world.snapshot()
+    run = start(CUT, PAUSE, STANCE="hold")
+    if both:
+        run.guardian.kill()
+    run.kill()
+    until(lambda: run.ended([run.guardian]) if both else ledger.read(run.dir / "ledger.ndjson").held)
+    assert World.diff(before, world.snapshot()) != []
+    assert states(run) == [State.IN_EFFECT] * 2
+    with pytest.raises(Refused, match=r"held: run .* left f1, f0 to a person on sandbox; run `muster undo 20260101"):
+        scope.claim("20260102T000000Z-next", tmp_path / "next", ["sandbox"])
+    left = muster("undo", "--all", cwd=tmp_path)
+    assert (left.returncode, states(run)) == (6, [State.IN_EFFECT] * 2)
+    assert "(held: a person decides); undo by hand: muster undo 20260101T000000Z-test" in left.stderr
+    words = ("undo", run.dir.name) if both else ("abort", "--heal", run.dir.name)
+    assert muster(*words, cwd=tmp_path).returncode == 0
+    until(lambda: nothing_left(run, before, world))
+
+
+def test_a_frozen_supervisor_in_a_phase_to_be_held_loses_only_its_children(
+    box: Exchange, start: Callable[..., Run]
+) -> None:
+    run = start(PAUSE, LEASE="0.5", STANCE="hold")
+    run.process.send_signal(signal.SIGSTOP)
+    until(lambda: ledger.read(run.dir / "ledger.ndjson").held)
+    until(lambda: run.ended(run.children))
+    assert states(run) == [State.IN_EFFECT]
+    assert run.client.beat() == "this run is held: the supervisor gave no sign of life for 0.5 s"
+    assert run.client.undo(by="a person", end=True)[0].state == "VERIFIED"
+
+
 def muster(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     program = Path(sys.executable).with_name("muster")
     return subprocess.run([program, *args], cwd=cwd, capture_output=True, text=True, timeout=60, check=False)

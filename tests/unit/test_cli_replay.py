@@ -91,10 +91,10 @@ def test_production_is_refused(flow: Path, tmp_path: Path, capsys: Output) -> No
     assert "is a production environment; nothing was touched" in said
 
 
-def test_a_policy_that_nobody_holds_it_to_is_refused(flow: Path, tmp_path: Path, capsys: Output) -> None:
-    code, said = refused(capsys, flow, "-e", staging(tmp_path, policy={"window": "Mon-Fri 09:00-16:00 UTC"}))
+def test_a_replay_where_plans_must_be_approved_is_refused(flow: Path, tmp_path: Path, capsys: Output) -> None:
+    code, said = refused(capsys, flow, "-e", staging(tmp_path, policy={"approvals": {"count": 1}}))
     assert code == 5
-    assert "the policy of staging has window" in said
+    assert "the policy of staging asks for approvals" in said
 
 
 def test_raw_traffic_leaves_only_for_the_sandbox(tmp_path: Path, flow: Path, capsys: Output) -> None:

@@ -70,7 +70,7 @@ def test_every_command_and_option_is_in_the_reference() -> None:
 
 def test_every_name_is_in_the_reference() -> None:
     load_names()
-    assert all(f"## {name}\n" in reference("faults.md") for name in registry.faults)
+    assert all(f"### {name}\n" in reference("faults.md") for name in registry.faults)
     assert all(f"`{name}`" in reference("probes.md") for name in registry.probes)
     assert all(f"`{kind}`" in reference("events.md") for kind in Kind)
     assert all(f"| `{int(code)}` |" in reference("exit-codes.md") for code in ExitCode)

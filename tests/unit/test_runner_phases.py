@@ -15,6 +15,7 @@ from chaoslib_ext.ctk.journal import Activities, Journal, why
 from chaoslib_ext.ctk.phases import Walk
 from chaoslib_ext.ctk.watching import first_notice, new_leader
 from drills.model_phases import Phase
+from tests.unit.runs import plan_with
 
 PHASES = tuple(
     Phase.model_validate(one)
@@ -36,7 +37,7 @@ class FakeActivities:
 
     def run(self, type_: str, name: str, func: str, **arguments: object) -> dict[str, Any]:
         self.called.append(func)
-        output = {"text": "done"} if func == "wait" else True
+        output = {"text": "done"} if func in ("wait", "act") else True
         return self.answers.get(func, {"status": "succeeded", "output": output})
 
 
@@ -85,6 +86,68 @@ def test_misses_are_recorded_and_the_drill_goes_on() -> None:
     )
     assert "undo" in called
     assert said[2:] == [("detect", "missed"), ("recover", "missed"), ("restore", "missed")]
+
+
+SOP = {
+    "sop": "failover",
+    "title": "t",
+    "owner": "o",
+    "steps": [
+        {"id": "fence", "do": {"engine.fence": {"region": "tyo"}}, "expect": "1s"},
+        {"id": "promote", "do": {"bus.promote": {}}, "expect": "1s", "point_of_no_return": True},
+        {"id": "serving", "do": {"wait": {"until": "sustained"}}, "expect": "1s"},
+    ],
+}
+
+
+class FakeGuardian:
+    def __init__(self, said: list[str]) -> None:
+        self._said = said
+
+    def stance(self, stance: str, phase: str) -> None:
+        self._said.append(f"{stance} in {phase}")
+
+
+def steps(phase: dict[str, Any], answers: dict[str, dict[str, Any]] | None = None) -> tuple[list[str], list[str]]:
+    """Walk one phase, then one that heals: what was said to the guardian and emitted, and what was called."""
+    said: list[str] = []
+
+    def emit(kind: str, **data: object) -> None:
+        if "step" in data:
+            said.append(f"{data['step']} {data['state']}")
+
+    plan = plan_with([{"longest": "1h"}], phases=[phase], sops={"failover": SOP})
+    context = Context("run", None, FakeGuardian(said), emit, plan=plan)  # type: ignore[arg-type]
+    fake = FakeActivities(answers or {})
+    walked = Walk(context, fake)  # type: ignore[arg-type]
+    walked.all((*plan.phases, Phase.model_validate({"restore": {"until": "none"}})))
+    return said, fake.called
+
+
+def test_the_steps_of_an_sop_are_walked_and_the_guardian_knows_the_point_of_no_return() -> None:
+    said, called = steps({"recover": {"sop": "failover"}, "abort": "fence-and-complete"})
+    assert called == ["act", "act", "wait", "undo"]
+    assert said == [
+        "fence started", "fence done", "hold in recover", "promote started", "promote done",
+        "serving started", "serving done", "heal in restore",
+    ]  # fmt: skip
+
+
+def test_a_step_that_fails_ends_the_sop() -> None:
+    said, called = steps({"failback": {"sop": "failover"}}, {"act": failing("no answer")})
+    assert (said, called) == (["fence started", "fence failed"], ["act", "undo"])
+
+
+@pytest.mark.parametrize(
+    ("phase", "said"),
+    [
+        ({"recover": {"until": "leader"}, "abort": "hold"}, ["hold in recover", "heal in restore"]),
+        ({"recover": {"until": "leader"}, "abort": "fence-and-complete"}, ["hold in recover", "heal in restore"]),
+        ({"recover": {"until": "leader"}, "abort": "heal"}, []),
+    ],
+)
+def test_without_an_sop_the_whole_phase_lies_behind_the_point_of_no_return(phase: Any, said: list[str]) -> None:  # noqa: ANN401
+    assert steps(phase)[0] == said
 
 
 def test_why_is_the_words_of_the_error() -> None:

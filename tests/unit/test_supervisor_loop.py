@@ -6,10 +6,12 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from chaoslib_ext.cli.abort import HEAL
 from chaoslib_ext.screen import PlainScreen
 from chaoslib_ext.supervisor.guards import Facts, Guards
 from chaoslib_ext.supervisor.loop import Loop, Stop, undo
@@ -29,12 +31,19 @@ class FakeGuardian:
         self.restarts = 0
         self.faults: list[dict[str, Any]] = []
         self.undone: list[str] = []
+        self.held = False
 
     def alive(self) -> bool:
         return not self.dead
 
     def restart(self) -> None:
         self.dead, self.restarts = False, self.restarts + 1
+
+    def settle(self) -> None: ...
+
+    def hold(self, by: str) -> list[str]:
+        self.held = bool(self.faults)
+        return [one["fault_id"] for one in self.faults]
 
     def undo_all(self, by: str, undoing: Callable[[str], None]) -> list[dict[str, Any]]:
         self.undone.append(by)
@@ -49,6 +58,10 @@ class FakeChild:
 
     def kill(self, *, pipes: bool = True) -> None:
         self.ended = self.ended or "was killed by signal 9 (SIGKILL)"
+
+    def freeze(self) -> None: ...
+
+    def thaw(self) -> None: ...
 
     def last_words(self) -> str:
         return "last words"
@@ -87,6 +100,14 @@ class FakeSession:
         self.live = LiveView({})
         self.facts = Facts(started_ns=time.monotonic_ns(), live=self.live)
         self.emit = self.record.emit
+        self.sandbox = SimpleNamespace(owned=False)
+        self.samples = SimpleNamespace(leading_ns=1 << 62)
+        self.completed: list[str] = []
+        self.completion: list[Mapping[str, Any]] = [message("done", result="ok")]
+
+    def complete(self, phase: int, steps: list[str]) -> None:
+        self.completed = list(steps)
+        self.runner = FakeRunner(*self.completion)
 
     def refresh(self) -> None: ...
 
@@ -174,6 +195,80 @@ def test_a_stop_ends_the_runner_first_and_records_what_was_undone(tmp_path: Path
     ]  # fmt: skip
     undo(session, "the end of the run")  # type: ignore[arg-type]
     assert kinds(session).count(Kind.FAULT_VERIFIED) == 1, "each fault is closed once"
+
+
+DIES = {"fault_id": "dies", "state": "VERIFIED", "undone_ns": 7, "by_hand": []}
+SOP = {
+    "sop": "failover",
+    "title": "t",
+    "owner": "o",
+    "steps": [
+        {"id": "promote", "do": {"bus.promote": {}}, "expect": "1s", "point_of_no_return": True},
+        {"id": "fence", "do": {"engine.fence": {}}, "expect": "1s"},
+        {"id": "switch", "do": {"dns.switch": {}}, "expect": "1s"},
+    ],
+}
+
+
+def aborting(tmp_path: Path, action: str, **phase: object) -> tuple[Loop, FakeSession]:
+    """A run in the one phase of its drill, with one fault open."""
+    turning, session = loop(tmp_path, message("phase.started", phase="recover", index=0))
+    phases = [{"recover": phase or {"until": "leader"}, "abort": action}]
+    session.plan = plan_with([{"longest": "1h"}], phases=phases, sops={"failover": SOP})
+    session.guardian.faults = [DIES]
+    turning.turn()
+    return turning, session
+
+
+def test_hold_undoes_nothing_and_says_so(tmp_path: Path) -> None:
+    turning, session = aborting(tmp_path, "hold")
+    turning.stop(Stop("load", "no live counts", guard=True))
+    undo(session, "the end of the run")  # type: ignore[arg-type]
+    assert (session.guardian.held, session.guardian.undone) == (True, [])
+    events = list(read_events(session.run.events))
+    notes = [one.data["text"] for one in events if one.kind is Kind.NOTE]
+    assert notes == ["HELD: dies is NOT undone, a person decides: `muster undo run` heals it"]
+    assert [one.data["action"] for one in events if one.kind is Kind.ABORT] == ["hold"]
+
+
+def test_a_person_may_heal_what_would_be_held(tmp_path: Path) -> None:
+    turning, session = aborting(tmp_path, "hold")
+    session.signals.stop = True
+    (session.run.path / "abort.request").write_text(HEAL)
+    stop = turning.turn()
+    assert stop is not None
+    turning.stop(stop)
+    assert (session.guardian.held, session.guardian.undone) == (False, ["abort (muster abort)"])
+
+
+def test_nothing_is_held_in_a_sandbox_that_goes_down_with_the_run(tmp_path: Path) -> None:
+    turning, session = aborting(tmp_path, "hold")
+    session.sandbox.owned = True
+    turning.stop(Stop("x", "y"))
+    assert (session.guardian.held, session.guardian.undone) == (False, ["abort (x)"])
+
+
+def test_fence_and_complete_does_the_rest_of_the_sop_fencing_first_and_then_undoes(tmp_path: Path) -> None:
+    turning, session = aborting(tmp_path, "fence-and-complete", sop="failover")
+    session.runner.queue = [message("step", sop="failover", step="promote", state="done")]
+    turning.turn()
+    turning.stop(Stop("x", "y"))
+    assert session.completed == ["fence", "switch"]
+    assert session.guardian.undone == ["abort (x)"]
+
+
+def test_what_cannot_be_completed_is_held(tmp_path: Path) -> None:
+    turning, session = aborting(tmp_path, "fence-and-complete", sop="failover")
+    session.completion = [message("failed", text="step fence: no answer")]
+    turning.stop(Stop("x", "y"))
+    assert session.completed == ["fence", "promote", "switch"]
+    assert (session.guardian.held, session.guardian.undone) == (True, [])
+
+
+def test_without_an_sop_a_leader_is_waited_for(tmp_path: Path) -> None:
+    turning, session = aborting(tmp_path, "fence-and-complete")
+    turning.stop(Stop("x", "y"))
+    assert (session.completed, session.guardian.undone) == ([], ["abort (x)"])
 
 
 def test_a_full_disk_is_said_once_and_the_run_is_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

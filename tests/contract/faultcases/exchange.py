@@ -41,7 +41,8 @@ def _stand_in() -> Iterator[World]:
 
 
 @contextlib.contextmanager
-def _toxiproxy() -> Iterator[World]:
+def toxiproxy_box() -> Iterator[World]:
+    """The stand-in with Toxiproxy itself on its links."""
     binary = toxiproxy_server()
     if binary is None:
         pytest.skip("no toxiproxy-server on this machine")
@@ -56,4 +57,4 @@ def _toxiproxy() -> Iterator[World]:
             made.toxiproxy = real
 
 
-BOXES = {"stand-in": Box(_stand_in), "toxiproxy": Box(_toxiproxy)}
+BOXES = {"stand-in": Box(_stand_in), "toxiproxy": Box(toxiproxy_box)}

@@ -1,0 +1,96 @@
+"""What the losses of a place share: everything the world has there goes in one instant, and comes back part by part.
+
+A loss is made of parts (links, nodes, …), each with its own undo, its act and its proof. Links are cut first and nodes
+lose their power right after: what a process had handed to the kernel would still be delivered after its death.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from chaoslib_ext.faults import drain
+from chaoslib_ext.faults.base import Fault, Recipe, Witness
+from chaoslib_ext.faults.loss_parts import PARTS, Part
+from chaoslib_ext.guardian.verbs import accepts
+from chaoslib_ext.world import Instance, World
+from drills.errors import FaultError
+from drills.plan import Target
+
+
+class Loss(Fault):
+    """Base of the loss of a place: its `zones` go together."""
+
+    mode: Literal["unplanned", "planned"] = Field(
+        default="unplanned", description="planned: leaders move away and instances stop in order first."
+    )
+    cut: bool = Field(default=True, description="Cut the links before the power goes; false rehearses the kill alone.")
+
+    def zones(self, world: World) -> list[str]:
+        """The zones that are lost. Raises Refused `target-matches-nothing`."""
+        raise NotImplementedError
+
+    @property
+    def place(self) -> str:
+        """What is lost, in words: zone tyo-a."""
+        raise NotImplementedError
+
+    def targets(self, world: World) -> list[Target]:
+        """A target for each zone. Raises Refused `target-matches-nothing`."""
+        regions = {one.zone: one.region for one in world.instances}
+        return [Target(kind="zone", name=zone, zone=zone, region=regions.get(zone)) for zone in self.zones(world)]
+
+    def describe(self, targets: Sequence[Target]) -> str:
+        """Such as: cut every link of zone tyo-a, and power off its nodes in the same instant."""
+        cut = f"cut every link of {self.place}, and power off its nodes in the same instant"
+        kill = f"power off the nodes of {self.place}; its links stay: what the kernel was handed is still delivered"
+        lost = cut if self.cut else kill
+        return lost if self.mode == "unplanned" else f"move leaders away and stop instances in order, then {lost}"
+
+    def plan_undo(self, targets: Sequence[Target], world: World) -> list[Recipe]:
+        """The undo of each part, as it is now; played backwards. Raises FaultError where all is dark already."""
+        zones = [target.name for target in targets]
+        parts: list[Part] = [kind(world, zones) for kind in PARTS if self.cut or not kind.is_cut]
+        if not any(part.is_power and part.things for part in parts):
+            raise FaultError(f"{self.name}: no node of {self.place} is on; nothing was touched")
+        stopped = drain.recipes(world, zones) if self.mode == "planned" else []
+        # played backwards: power first, then what was stopped in order, then the rest
+        recipes = [recipe for part in parts if not part.is_power for recipe in part.recipes()] + stopped
+        recipes += [recipe for part in parts if part.is_power for recipe in part.recipes()]
+        others = [one for one in world.instances if one.zone and one.zone not in zones and _answers(one)]
+        self.remember("parts", parts)
+        self.remember("others", others)
+        return recipes
+
+    def apply(self, targets: Sequence[Target], world: World) -> None:
+        """Links, then nodes, back to back; in the planned mode only after everything has moved and stopped."""
+        parts = self.before("parts")
+        if self.mode == "planned":
+            self.remember("moved", drain.drain(world, [target.name for target in targets]))
+        for part in parts:
+            part.lose()
+
+    def in_effect(self, targets: Sequence[Target], world: World) -> Witness | None:
+        """Nothing of the place answers, and what answered elsewhere still does."""
+        texts = [f"rehearsed: {'links cut, then power lost' if self.cut else 'power lost, links kept'}"]
+        moved = self.known("moved")
+        texts += moved if isinstance(moved, list) else []
+        for part in self.before("parts"):
+            seen = part.seen()
+            if seen is None:
+                return None
+            texts += seen
+        if others := list(self._others()):
+            texts.append(f"elsewhere still answer {', '.join(others)}")
+        elif self.before("others"):
+            return None
+        return Witness(tuple(texts))
+
+    def _others(self) -> Iterator[str]:
+        return (one.name for one in self.before("others") if _answers(one))
+
+
+def _answers(instance: Instance) -> bool:
+    return any(accepts(instance.address(port)) for port in instance.ports)

@@ -1,0 +1,40 @@
+"""region.loss: a whole region goes, with everything that the world has in it."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from chaoslib_ext.faults.base import fault
+from chaoslib_ext.faults.loss import Loss
+from chaoslib_ext.world import World
+from drills import registry
+from drills.errors import Refused
+
+
+@fault(
+    "region.loss",
+    summary="Lose a region: the links of all its zones are cut and their nodes lose power in the same instant.",
+    proof="ports and links of the region refuse connections, its processes are gone, another region still answers",
+    undo="power the nodes on again, then open the links that were open",
+    plane="composite",
+    sample="site-dark: {region.loss: {region: tyo, mode: unplanned}}",
+    needs={"sgp"},
+)
+class RegionLoss(Loss):
+    """Lose one region."""
+
+    region: str = Field(description="A region, such as tyo.")
+
+    @property
+    def place(self) -> str:
+        """Such as: region tyo."""
+        return f"region {self.region}"
+
+    def zones(self, world: World) -> list[str]:
+        """All its zones. Raises Refused also where no other region is left to take over."""
+        known = {one.region for one in world.instances if one.region}
+        if self.region not in known:
+            hint = registry.did_you_mean(self.region, known)
+            said = f"region {self.region!r} matches nothing; {hint}; nothing was touched"
+            raise Refused("target-matches-nothing", said)
+        return sorted({one.zone for one in world.instances if one.zone and one.region == self.region})

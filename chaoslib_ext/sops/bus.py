@@ -1,0 +1,99 @@
+"""The order bus from outside: JetStream's own API, asked through nats-py on connections that last one question."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from chaoslib_ext.world import Instance
+from drills.errors import FaultError
+
+ASK_S = 2.0
+LOOK_S = 0.02
+
+
+def ask(nodes: Sequence[Instance], subject: str, body: object = None, *, within_s: float = ASK_S) -> dict[str, Any]:
+    """The answer of JetStream's API (`$JS.API.` + subject) of the first node that answers.
+
+    Raises FaultError where none does within `within_s`, or where it answers with an error.
+    """
+    try:
+        answer = asyncio.run(asyncio.wait_for(_ask(nodes, subject, body), within_s))
+    except (OSError, TimeoutError) as error:
+        names = ", ".join(one.name for one in nodes) or "no node"
+        raise FaultError(f"order bus ({names}): no answer to {subject}: {error or type(error).__name__}") from error
+    if "error" in answer:
+        raise FaultError(f"order bus: {subject}: {answer['error'].get('description', answer['error'])}")
+    return answer
+
+
+async def _ask(nodes: Sequence[Instance], subject: str, body: object) -> dict[str, Any]:
+    import nats
+    from nats.errors import Error
+
+    servers = [f"nats://{one.address('client')}" for one in nodes]
+    try:
+        client = await nats.connect(
+            servers, allow_reconnect=False, connect_timeout=1, max_reconnect_attempts=1, error_cb=_ignore
+        )
+        try:
+            data = b"" if body is None else json.dumps(body).encode()
+            answer = await client.request(f"$JS.API.{subject}", data, timeout=ASK_S)
+            return dict(json.loads(answer.data))
+        finally:
+            await client.close()
+    except Error as error:
+        raise OSError(str(error) or type(error).__name__) from error
+
+
+async def _ignore(_: Exception) -> None:
+    """Errors are raised by the call itself."""
+
+
+def streams(nodes: Sequence[Instance]) -> dict[str, dict[str, Any]]:
+    """Every stream of this domain by name: its `config`, `state`, `cluster` and, for a mirror, `mirror`."""
+    listed = ask(nodes, "STREAM.LIST").get("streams") or ()
+    return {str(one["config"]["name"]): one for one in listed}
+
+
+def info(nodes: Sequence[Instance], stream: str) -> dict[str, Any]:
+    """One stream as its leader tells it. Raises FaultError."""
+    return ask(nodes, f"STREAM.INFO.{stream}")
+
+
+def leader(nodes: Sequence[Instance], stream: str) -> str | None:
+    """The node that leads a stream; None where nobody does."""
+    found = (info(nodes, stream).get("cluster") or {}).get("leader")
+    return str(found) if found else None
+
+
+def move_leaders(nodes: Sequence[Instance], away_from: Collection[str], within_s: float) -> list[str]:
+    """Have the leader of every stream step down that is one of `away_from`; one sentence each.
+
+    Raises FaultError where a stream has no leader elsewhere after `within_s` seconds.
+    """
+    return [text for name in streams(nodes) if (text := _move(nodes, name, away_from, within_s))]
+
+
+def _move(nodes: Sequence[Instance], stream: str, away_from: Collection[str], within_s: float) -> str | None:
+    was = leader(nodes, stream)
+    if was not in away_from:
+        return None
+    deadline = time.monotonic() + within_s
+    while True:
+        # a follower that leaves too may win the election: then it is asked as well
+        ask(nodes, f"STREAM.LEADER.STEPDOWN.{stream}")
+        now = _until(lambda: leader(nodes, stream), deadline)
+        if now is not None and now not in away_from:
+            return f"stream {stream} is led by {now}, before by {was}"
+        if time.monotonic() >= deadline:
+            raise FaultError(f"stream {stream} is led by {now or 'nobody'} after {within_s:g} s, not outside")
+
+
+def _until(look: Callable[[], str | None], deadline: float) -> str | None:
+    while (seen := look()) is None and time.monotonic() < deadline:
+        time.sleep(LOOK_S)
+    return seen

@@ -1,0 +1,36 @@
+"""Faults on whole places: engines in two regions, two zones in the first."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from chaoslib_ext.world import World
+from tests.contract.faultcases import Box, Case
+from tests.standins import exchange
+
+WHERE = ("two-regions",)
+
+CASES = {
+    "zone.loss": Case(
+        {"zone": "tyo-a"},
+        "cut every link of zone tyo-a, and power off its nodes in the same instant",
+        {"zone": "tyo-x"},
+        WHERE,
+    ),
+    "region.loss": Case(
+        {"region": "tyo", "cut": False},
+        "power off the nodes of region tyo; its links stay: what the kernel was handed is still delivered",
+        {"region": "lon"},
+        WHERE,
+    ),
+}
+
+
+@contextlib.contextmanager
+def _two_regions() -> Iterator[World]:
+    with exchange({"engine-1": "tyo-b", "sgp-engine-0": "sgp-a"}) as made:
+        yield World.from_describe({**made.describe(), "features": ["sgp"]})
+
+
+BOXES = {"two-regions": Box(_two_regions)}
