@@ -10,6 +10,7 @@ demo: setup
 	@sh scripts/demo.sh
 
 test: lint
+	@sh scripts/bootstrap.sh --kubernetes  # built once, about five minutes; then from the cache
 	@$(BIN)/python -m pytest
 
 lint: setup

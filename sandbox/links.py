@@ -52,8 +52,13 @@ def pairs(pods: Sequence[Pod]) -> list[tuple[Pod, Pod, str, str]]:
     return found
 
 
-def build(pods: Sequence[Pod], ports: Mapping[str, Mapping[str, int]], listen_ports: Sequence[int]) -> list[Link]:
-    """The links of `pods`, whose own ports are `ports[instance][name]`, on `listen_ports` in order."""
+def build(
+    pods: Sequence[Pod],
+    hosts: Mapping[str, str],
+    ports: Mapping[str, Mapping[str, int]],
+    listen_ports: Sequence[int],
+) -> list[Link]:
+    """The links of `pods`, which are on `hosts[instance]:ports[instance][name]`, on `listen_ports` in order."""
     return [
         Link(
             name=f"{source.name}>{target.name}",
@@ -61,7 +66,7 @@ def build(pods: Sequence[Pod], ports: Mapping[str, Mapping[str, int]], listen_po
             target=target.name,
             group=group,
             listen=f"{HOST}:{listen}",
-            upstream=f"{HOST}:{ports[target.name][port]}",
+            upstream=f"{hosts[target.name]}:{ports[target.name][port]}",
         )
         for (source, target, group, port), listen in zip(pairs(pods), listen_ports, strict=True)
     ]

@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import nats
 import nats.errors
@@ -17,37 +18,48 @@ import nats.js.api
 import nats.js.errors
 
 from sandbox.errors import SandboxError
-from sandbox.links import HOST, Link
-from sandbox.node.pods import Pod
+from sandbox.links import HOST
 
 STREAM = "ORD"
 SUBJECT = "ord.tyo"
 _NOWHERE = f"{HOST}:1"  # tcpmux, which no machine of today runs: a route there is refused at once
+_ROUTES = ("bus-bus",)
 _MAX_MEMORY = "64M"
 _MAX_FILE = "4G"
 
 
-def config(pod: Pod, ports: Mapping[str, int], routes: Sequence[Link], store: Path) -> str:
-    """The configuration of one node: `ports` has client, routes and http; `store` is its JetStream folder."""
-    dialled = ", ".join(f'"nats://{link.listen}"' for link in routes)
-    return f"""# written by `sandbox up`; changes are lost
-server_name: {pod.name}
-listen: {HOST}:{ports["client"]}
-http: {HOST}:{ports["http"]}
-server_tags: ["az:{pod.zone}"]
+def write_config(described: Mapping[str, Any], name: str, zone: str | None, conf: Path, data: Path) -> None:
+    """Write the configuration of the node `name`, as it is to be started in `zone`, to `conf`/`name`.conf.
+
+    `described` is what `describe` prints; `data` the folder that holds the volumes of all pods.
+    """
+    row = next(row for row in described["instances"] if row["name"] == name)
+    routes = [link["listen"] for link in described["links"] if link["from"] == name and link["group"] in _ROUTES]
+    (conf / f"{name}.conf").write_text(config(row, zone, routes, data / name))
+
+
+def config(row: Mapping[str, Any], zone: str | None, routes: Sequence[str], store: Path) -> str:
+    """The configuration of one node: its `row` of `describe`, the "host:port" it dials, and its JetStream folder."""
+    dialled = ", ".join(f'"nats://{route}"' for route in routes)
+    host, ports, region = row["host"], row["ports"], row["region"]
+    return f"""# written by the sandbox; changes are lost
+server_name: {row["name"]}
+listen: {host}:{ports["client"]}
+http: {host}:{ports["http"]}
+server_tags: ["az:{zone}"]
 ping_interval: "1s"
 ping_max: 2
 write_deadline: "2s"
 jetstream {{
-  domain: {pod.region}
+  domain: {region}
   store_dir: "{store}"
   max_mem: {_MAX_MEMORY}
   max_file: {_MAX_FILE}
   unique_tag: "az"
 }}
 cluster {{
-  name: {pod.region}
-  listen: {HOST}:{ports["routes"]}
+  name: {region}
+  listen: {host}:{ports["routes"]}
   advertise: "{_NOWHERE}"
   no_advertise: true
   pool_size: 1
@@ -79,7 +91,7 @@ async def provision(servers: Sequence[str], replicas: int, timeout_s: float, ali
         await asyncio.sleep(0.05)
     if not alive():
         raise SandboxError("agent: it ended while the order bus was starting; see `sandbox logs agent`")
-    raise SandboxError(f"order-bus: stream {STREAM} could not be made within {timeout_s:g} s: {last}; see logs nats-a")
+    raise SandboxError(f"order-bus: stream {STREAM} could not be made within {timeout_s:g} s: {last}; see logs nats-0")
 
 
 async def _create(servers: Sequence[str], replicas: int) -> None:

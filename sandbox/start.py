@@ -89,13 +89,12 @@ def _write_files(box: Box, wish: Wish, topology: Topology, parts: Mapping[str, F
     for folder in (box.conf, box.data, box.logs, box.truth, *(box.data / pod.name for pod in topology.pods)):
         folder.mkdir(parents=True, exist_ok=True)
     links.write_config(topology.links, box.conf / "toxiproxy.json")
-    for pod in topology.of_service("order-bus"):
-        config = nats.config(pod, topology.ports[pod.name], topology.links_from(pod.name), box.data / pod.name)
-        (box.conf / f"{pod.name}.conf").write_text(config)
     box.kubeconfig.write_text("apiVersion: v1\nkind: Config\n")
     _write_secret(box.secret_file)
     versions = {name.removesuffix("-server"): found.version or "?" for name, found in parts.items()}
     described = describe(topology, box, secrets.token_hex(4), versions, bool(wish.plant))
+    for pod in topology.of_service("order-bus"):
+        nats.write_config(described, pod.name, pod.zone, box.conf, box.data)
     write_json(box.state_file, _state(described, parts))
     return described
 

@@ -1,5 +1,6 @@
 """The topology of one sandbox: its pods with their ports, links and files, as state.json keeps it."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +14,15 @@ from sandbox.ports import allocate, is_free
 _HTTP_PORTS = ("http", "api")
 _AUDITED = "matching-engine"
 _ENTRANCE = "gateway"
+_FIRST_NET = 11
 
 
 @dataclass(frozen=True)
 class Topology:
-    """Pods, the loopback port of each port name of each pod, the agent's own port, and the links."""
+    """Pods, the address of each, the port of each port name of each, the agent's own port, and the links."""
 
     pods: tuple[Pod, ...]
+    hosts: Mapping[str, str]
     ports: Mapping[str, Mapping[str, int]]
     agent_port: int
     links: tuple[Link, ...]
@@ -31,27 +34,50 @@ class Topology:
     def addresses(self, service: str, port: str) -> list[str]:
         """ "host:port" of one port of every pod of a service that has it."""
         return [
-            f"{HOST}:{self.ports[pod.name][port]}" for pod in self.of_service(service) if port in self.ports[pod.name]
+            f"{self.hosts[pod.name]}:{self.ports[pod.name][port]}"
+            for pod in self.of_service(service)
+            if port in self.ports[pod.name]
         ]
-
-    def links_from(self, name: str) -> list[Link]:
-        """The links that one pod dials."""
-        return [link for link in self.links if link.source == name]
 
 
 def lay_out(pods: Sequence[Pod]) -> Topology:
     """Give every pod and link its ports; raises Refused when a pinned port is in use, BadUse for a dangling dial."""
+    hosts = hosts_of(pods)
     pinned = {port: (pod.name, name) for pod in pods for name, port in pod.pinned.items()}
     for port, (pod_name, name) in pinned.items():
-        if not is_free(port):
+        if not is_free(port, hosts[pod_name]):
             raise Refused(f"{pod_name}: port {port} ({name}) is in use; free it, or take hostPort out of the manifest")
-    wanted = [(pod.name, name) for pod in pods for name in pod.ports if name not in pod.pinned]
+    wanted = {_shared(pod, hosts[pod.name], name): 0 for pod in pods for name in pod.ports if name not in pod.pinned}
     links = len(pairs(pods))
-    given = allocate(1 + len(wanted) + links, frozenset(pinned))
-    ports: dict[str, dict[str, int]] = {pod.name: dict(pod.pinned) for pod in pods}
-    for (pod_name, name), port in zip(wanted, given[1:], strict=False):
-        ports[pod_name][name] = port
-    return Topology(tuple(pods), ports, given[0], tuple(build(pods, ports, given[1 + len(wanted) :])))
+    given = allocate(1 + len(wanted) + links, tuple({HOST, *hosts.values()}), frozenset(pinned))
+    wanted = dict(zip(wanted, given[1:], strict=False))
+    ports = {
+        pod.name: {name: pod.pinned.get(name) or wanted[_shared(pod, hosts[pod.name], name)] for name in pod.ports}
+        for pod in pods
+    }
+    return Topology(tuple(pods), hosts, ports, given[0], tuple(build(pods, hosts, ports, given[1 + len(wanted) :])))
+
+
+def hosts_of(pods: Sequence[Pod]) -> dict[str, str]:
+    """The address of each pod: 127.<region>.<zone>.<pod>, where the machine has them and the pod asks for one."""
+    hosts: dict[str, str] = {}
+    places: dict[tuple[str | None, str | None], int] = {}
+    for pod in pods:
+        if sys.platform != "linux" or not pod.has_own_host:  # elsewhere 127.0.0.1 is all there is without root
+            hosts[pod.name] = HOST
+            continue
+        place = (pod.region, pod.zone)
+        places[place] = places.get(place, 0) + 1
+        regions = list(dict.fromkeys(region for region, _ in places))
+        zones = [zone for region, zone in places if region == pod.region]
+        numbers = (_FIRST_NET + regions.index(pod.region), 1 + zones.index(pod.zone), places[place])
+        hosts[pod.name] = "127." + ".".join(map(str, numbers))
+    return hosts
+
+
+def _shared(pod: Pod, host: str, port: str) -> tuple[str, ...]:
+    """What pods must have in common to have one number for a port: their service, each on a host of its own."""
+    return (pod.name, port) if host == HOST else (pod.region or "", pod.service, port)
 
 
 def describe(topology: Topology, box: Box, box_id: str, versions: Mapping[str, str], planted: bool) -> dict[str, Any]:
@@ -74,7 +100,9 @@ def describe(topology: Topology, box: Box, box_id: str, versions: Mapping[str, s
         "secret_file": str(box.secret_file),
         "planted": planted,
         "regions": regions,
-        "instances": [_instance(pod, topology.ports[pod.name]) for pod in topology.pods],
+        "features": [],
+        "nodes": _nodes(topology.pods),
+        "instances": [_instance(pod, topology.hosts[pod.name], topology.ports[pod.name]) for pod in topology.pods],
         "links": [link.described() for link in topology.links],
         "venue": {
             "type": "sandbox",
@@ -88,13 +116,20 @@ def describe(topology: Topology, box: Box, box_id: str, versions: Mapping[str, s
     }
 
 
-def _instance(pod: Pod, ports: Mapping[str, int]) -> dict[str, Any]:
+def _nodes(pods: Sequence[Pod]) -> list[dict[str, str | None]]:
+    """A node for each zone that has instances, and its name."""
+    zones = {pod.zone: pod.region for pod in pods if pod.zone}
+    return [{"name": zone, "zone": zone, "region": region} for zone, region in sorted(zones.items())]
+
+
+def _instance(pod: Pod, host: str, ports: Mapping[str, int]) -> dict[str, Any]:
     http = next((ports[name] for name in _HTTP_PORTS if name in ports), None)
     return {
         "name": pod.name,
         "service": pod.service,
         "zone": pod.zone,
         "region": pod.region,
-        "http": f"http://{HOST}:{http}" if http else None,
+        "host": host,
+        "http": f"http://{host}:{http}" if http else None,
         "ports": dict(ports),
     }

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Makes .venv from the lock and gets the sandbox's parts. No root, no system packages. Quiet when nothing is to be done.
+# --kubernetes: the parts of the sandbox's Kubernetes as well, which are built once, in about five minutes.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -32,7 +33,7 @@ stamp() { # what the environment depends on
 if [ ! -x .venv/bin/python ] || [ "$(cat .venv/.muster-stamp 2>/dev/null)" != "$(stamp)" ]; then
   # one set-up at a time: two makes in one checkout must not fight over .venv
   if command -v flock >/dev/null 2>&1 && [ -z "${MUSTER_SETUP_LOCKED:-}" ]; then
-    MUSTER_SETUP_LOCKED=1 exec flock .setup.lock sh scripts/bootstrap.sh
+    MUSTER_SETUP_LOCKED=1 exec flock .setup.lock sh scripts/bootstrap.sh "$@"
   fi
   python=$(find_python) || {
     say "setup: no Python 3.12 or later on PATH, under pyenv or by uv; install one (pyenv install 3.12, or uv python install 3.12) or set MUSTER_PYTHON"
@@ -50,7 +51,8 @@ if [ ! -x .venv/bin/python ] || [ "$(cat .venv/.muster-stamp 2>/dev/null)" != "$
   VIRTUAL_ENV=$PWD/.venv UV_PYTHON_DOWNLOADS=never "$uv" sync --quiet --frozen --all-extras --inexact --active
   stamp >.venv/.muster-stamp
 fi
-if [ ! -e .venv/bin/kubectl ] && path=$(command -v kubectl 2>/dev/null); then
-  ln -s "$path" .venv/bin/kubectl
+.venv/bin/python -m sandbox parts "$@" >&2
+if [ ! -x .venv/bin/kubectl ]; then # that of PATH, or the built one
+  path=$(.venv/bin/python -c 'from sandbox.parts import KUBERNETES, find; print(find(KUBERNETES[-1]).path or "")')
+  [ -z "$path" ] || ln -sf "$path" .venv/bin/kubectl
 fi
-.venv/bin/python -m sandbox parts >&2

@@ -396,5 +396,5 @@ def _closing_events(log: _Writer, spec: Spec, count: int) -> None:
         whole = spec.audit == "complete"
         log.at(spec.end + NS, Kind.AUDIT, operations=count, commands=count, clients=2,
                complete=whole, reason=None if whole else "cut short", text="")  # fmt: skip
-    left = [] if spec.clean else ["toxic slow on engine-0>nats-a"]
+    left = [] if spec.clean else ["toxic slow on engine-0>nats-0"]
     log.at(spec.end + 2 * NS, Kind.CLEANUP, clean=spec.clean, left=left, intended=["engine-1 leads"])

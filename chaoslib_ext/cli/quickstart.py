@@ -35,7 +35,7 @@ guards:                                # any one stops the run and undoes it; no
 faults:                                # what is done, and to whom; its undo is on disk before it happens
   engine-dies: {process.kill: {service: matching-engine, role: primary}}
   # others: {process.pause: {instance: gateway-0}}, {network.latency: {link: gateway-engine, ms: 50}},
-  #         {network.cut: {link: "engine-0>nats-a"}}
+  #         {network.cut: {link: "engine-0>nats-0"}}
 
 phases:                                # in this order
   - baseline: {for: 10s}               # no fault unless this is steady

@@ -44,11 +44,11 @@ def application(core: Core) -> web.Application:
     return app
 
 
-async def serve(core: Core, port: int) -> web.AppRunner:
-    """Serve on 127.0.0.1:`port`; raises OSError when the port is taken."""
+async def serve(core: Core, host: str, port: int) -> web.AppRunner:
+    """Serve on `host`:`port`; raises OSError when the port is taken."""
     runner = web.AppRunner(application(core), access_log=None, handle_signals=False)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
+    await web.TCPSite(runner, host, port).start()
     return runner
 
 

@@ -1,7 +1,7 @@
 """The matching-engine process: `python -m sandbox.exchange.engine`, configured by environment variables only.
 
 MUSTER_INSTANCE MUSTER_ZONE MUSTER_HTTP_PORT MUSTER_ORDERS_PORT MUSTER_NATS MUSTER_TRUTH
-MUSTER_LEASE_MS (1000) MUSTER_PREFERRED (0) MUSTER_PLANT (none)
+MUSTER_HOST (127.0.0.1) MUSTER_LEASE_MS (1000) MUSTER_PREFERRED (0) MUSTER_PLANT (none)
 
 An engine is always in one of two loops: it follows the log until it leads, and leads until it has stepped down.
 """
@@ -51,6 +51,7 @@ class Config:
     lease_s: float
     preferred: bool
     plants: Plants
+    host: str = "127.0.0.1"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Config":
@@ -65,6 +66,7 @@ class Config:
             lease_s=int(environment.get("MUSTER_LEASE_MS", "1000")) / 1000,
             preferred=environment.get("MUSTER_PREFERRED", "0") == "1",
             plants=Plants.from_environment(environment),
+            host=environment.get("MUSTER_HOST", "127.0.0.1"),
         )
 
 
@@ -92,8 +94,8 @@ async def run(config: Config) -> None:
     """Serve until SIGTERM or SIGINT; raises OSError for a taken port, LogBroken for a log that lost entries."""
     core, follower, leader = build(config)
     core.truth.append([core.record("start", pid=os.getpid())])
-    http = await audit_http.serve(core, config.http_port)
-    server = await engine_links.serve(core, config.orders_port)
+    http = await audit_http.serve(core, config.host, config.http_port)
+    server = await engine_links.serve(core, config.host, config.orders_port)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -104,9 +104,9 @@ class GatewayLink(asyncio.Protocol):
         transport.write(block)
 
 
-async def serve(core: Core, port: int) -> asyncio.Server:
-    """Listen for gateways on 127.0.0.1:`port`; raises OSError when the port is taken."""
-    return await asyncio.get_running_loop().create_server(lambda: GatewayLink(core), "127.0.0.1", port)
+async def serve(core: Core, host: str, port: int) -> asyncio.Server:
+    """Listen for gateways on `host`:`port`; raises OSError when the port is taken."""
+    return await asyncio.get_running_loop().create_server(lambda: GatewayLink(core), host, port)
 
 
 async def keep_telling(core: Core) -> None:

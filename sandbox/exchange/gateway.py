@@ -34,7 +34,6 @@ from sandbox.exchange.gateway_sessions import MAX_FRAME, Session, accept
 from sandbox.exchange.signing import Keyring
 from sandbox.truth.log import TruthLog
 
-HOST = "127.0.0.1"
 DRAIN_S = 2.1
 log = logging.getLogger("gateway")
 
@@ -51,6 +50,7 @@ class GatewayConfig:
     master: bytes
     truth: Path
     binary_port: int | None = None
+    host: str = "127.0.0.1"
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> GatewayConfig:
@@ -65,6 +65,7 @@ class GatewayConfig:
             master=_secret(Path(_get(env, "MUSTER_SECRET_FILE"))),
             truth=Path(_get(env, "MUSTER_TRUTH")),
             binary_port=_port(binary, "MUSTER_BINARY_PORT") if binary else None,
+            host=env.get("MUSTER_HOST", "127.0.0.1"),
         )
 
 
@@ -142,7 +143,7 @@ class Gateway:
         links = asyncio.create_task(self.router.run())
         links.add_done_callback(lambda _task: self._stop.set())
         try:
-            await web.TCPSite(runner, HOST, self._config.rest_port, shutdown_timeout=0.5).start()
+            await web.TCPSite(runner, self._config.host, self._config.rest_port, shutdown_timeout=0.5).start()
             servers = await self._listen()
             gc.collect()
             gc.freeze()
@@ -165,9 +166,9 @@ class Gateway:
     async def _listen(self) -> list[asyncio.Server]:
         config = self._config
         accept_ws = partial(accept, self._desk, self._sessions)
-        servers = [await ws_create_server(accept_ws, HOST, config.ws_port, max_frame_size=MAX_FRAME)]
+        servers = [await ws_create_server(accept_ws, config.host, config.ws_port, max_frame_size=MAX_FRAME)]
         if config.binary_port is not None:
-            servers.append(await self._binary.open(HOST, config.binary_port))
+            servers.append(await self._binary.open(config.host, config.binary_port))
         return servers
 
     async def _drain(self) -> None:

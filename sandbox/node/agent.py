@@ -1,8 +1,8 @@
 """The node agent: owns the processes of one sandbox, and does to them over HTTP what faults ask for.
 
 Loopback only: GET /metrics, /instances, /instances/NAME, /instances/NAME/metrics (order bus);
-POST /instances/NAME/{kill,release,pause,resume,stop,start}.
-Every POST answers the instance after the act and may be repeated.
+POST /instances/NAME/{kill,release,pause,resume,stop,start}; GET /nodes, POST /nodes/NAME/{off,on}.
+Every POST answers the instance (or node) after the act and may be repeated.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from sandbox.home import Box, write_json
 from sandbox.links import HOST
 from sandbox.node.bus_metrics import bus_metrics_text
 from sandbox.node.instance import Children, Instance
+from sandbox.node.nodes import add_routes, nodes_of
 from sandbox.node.pods import Pod
 from sandbox.node.processes import end_all, same_process
 from sandbox.node.resolve import Resolver
@@ -38,6 +39,7 @@ class Agent:
         truth = TruthLog(box.truth / "agent.ndjson")
         self.box = box
         self.instances = {pod.name: Instance(resolver.runnable(pod), children, truth) for pod in pods}
+        self.nodes = nodes_of(self.instances.values())
         self.over = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
 
@@ -92,6 +94,7 @@ class Agent:
         app.router.add_get("/instances/{name}", self._show)
         app.router.add_get("/instances/{name}/metrics", self._bus_metrics)
         app.router.add_post("/instances/{name}/{act}", self._do)
+        add_routes(app, self.nodes)
         return app
 
     async def _list(self, _: web.Request) -> web.Response:
@@ -109,7 +112,9 @@ class Agent:
         if spec.service != "order-bus" or spec.ready_port is None:
             raise web.HTTPNotFound(text=f"{spec.name} serves its own /metrics")
         try:
-            async with ClientSession(f"http://{HOST}:{spec.ready_port}", timeout=ClientTimeout(total=1)) as session:
+            async with ClientSession(
+                f"http://{spec.host}:{spec.ready_port}", timeout=ClientTimeout(total=1)
+            ) as session:
                 answers = [await (await session.get(path)).json() for path in ("/varz", "/jsz?streams=true")]
         except (ClientError, TimeoutError) as error:
             raise web.HTTPBadGateway(text=f"{spec.name}: no metrics: {error or type(error).__name__}") from error

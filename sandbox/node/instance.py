@@ -57,6 +57,7 @@ class Instance:
     def __init__(self, spec: Runnable, children: Children, truth: TruthLog) -> None:
         self.spec = spec
         self.desired = Desired.RUN
+        self.powered = True
         self.restarts = 0
         self.ready = False
         self.last_exit: int | None = None
@@ -81,7 +82,7 @@ class Instance:
             if self._stopped_by_signal():
                 return "paused"
             return "running" if self._seen_ready else "starting"
-        if self.desired is Desired.HOLD:
+        if self.desired is Desired.HOLD or not self.powered:
             return "held"
         return "stopped" if self.desired is Desired.STOP else "backoff"
 
@@ -103,7 +104,7 @@ class Instance:
     async def run(self) -> None:
         """Keep the process as wished, until cancelled."""
         while True:
-            if self.desired is not Desired.RUN:
+            if not self._wanted:
                 await self._change(None)
                 continue
             started = time.monotonic()
@@ -112,7 +113,7 @@ class Instance:
                 self._record("exit", code=code)
                 self._forget(code)
                 self._follow_policy(code)
-            if self.desired is Desired.RUN:
+            if self._wanted:
                 self._failures = 1 if time.monotonic() - started > STEADY_S else self._failures + 1
                 self.restarts += 1
                 if self._failures > 1:
@@ -147,7 +148,7 @@ class Instance:
         async with self._act:
             self._failures = 0
             self._wish(Desired.RUN)
-            await self._until(lambda: self.alive)
+            await self._until(lambda: self.alive or not self.powered)
 
     async def pause(self) -> None:
         """Freeze the process (SIGSTOP); nothing where there is none."""
@@ -164,6 +165,25 @@ class Instance:
                 self._record("resume")
                 self._send(signal.SIGCONT)
                 await self._until(lambda: self._proc is None or not self._stopped_by_signal())
+
+    def set_power(self, on: bool) -> None:
+        """Give or take the power of the machine it runs on: without it the process is killed, and none is started."""
+        if on is self.powered:
+            return
+        self.powered = on
+        self._failures = 0
+        if not on and self._proc is not None:
+            self._record("kill", signal="KILL", hold=True)
+            self._send(signal.SIGKILL)
+        self._changed.set()
+
+    async def follow_power(self) -> None:
+        """Wait until the process shows the last `set_power`."""
+        await self._until(lambda: self.alive is self._wanted)
+
+    @property
+    def _wanted(self) -> bool:
+        return self.powered and self.desired is Desired.RUN
 
     def end(self) -> psutil.Process | None:
         """Kill at once and for good (the sandbox goes down); returns what to wait for."""
@@ -203,13 +223,13 @@ class Instance:
             probing.cancel()
 
     async def _watch_readiness(self) -> None:
-        probe, port = self.spec.readiness, self.spec.ready_port
+        probe, host, port = self.spec.readiness, self.spec.host, self.spec.ready_port
         if probe is None or port is None:
             self.ready = self._seen_ready = True
             return
         while True:
             if not self._stopped_by_signal():
-                self.ready = await is_ready(port, probe.path, probe.timeout_s)
+                self.ready = await is_ready(host, port, probe.path, probe.timeout_s)
                 self._seen_ready = self._seen_ready or self.ready
             await asyncio.sleep(probe.period_s if self.ready else min(_STARTUP_POLL_S, probe.period_s))
 

@@ -1,4 +1,4 @@
-"""Pods: plain Kubernetes `kind: Pod` manifests, of which we honour what a process needs.
+"""Pods: Kubernetes manifests, of which we honour what a process needs.
 
 Read: metadata.name, labels `app`, `topology.kubernetes.io/zone` and `…/region`; annotation `muster/dials`;
 spec.restartPolicy, terminationGracePeriodSeconds, volumes (at most one emptyDir), and of the one container:
@@ -9,6 +9,9 @@ service matching-engine; each such pair gets its own link (see sandbox/links.py)
 
 Values of command, args and env may hold references, filled in when the process is started:
 
+    ${NAME} ${ZONE} ${REGION}    of this instance
+    ${HOST}           the loopback address of this pod alone; a pod that does not ask for it is on 127.0.0.1
+    ${FIRST}          1 for the first pod of its workload, else 0
     ${PYTHON}         the Python that runs the sandbox
     ${PART:name}      path of a part, e.g. ${PART:nats-server}
     ${PORT:name}      the loopback port given to this pod's port of that name
@@ -22,16 +25,15 @@ Values of command, args and env may hold references, filled in when the process 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NoReturn
-
-import yaml
+from typing import Any
 
 from sandbox.errors import BadUse
+from sandbox.node.reader import Reader
 
 ZONE = "topology.kubernetes.io/zone"
 REGION = "topology.kubernetes.io/region"
 DIALS = "muster/dials"
+HOST_REFERENCE = "${HOST}"
 _PART = re.compile(r"\$\{PART:([^}]+)\}")
 
 
@@ -56,7 +58,10 @@ class Readiness:
 
 @dataclass(frozen=True)
 class Pod:
-    """One instance as its manifest describes it; ports map names to nominal numbers, pinned ones to fixed."""
+    """One instance as its manifest describes it; ports map names to nominal numbers, pinned ones to fixed.
+
+    `ordinal` counts the pods of one workload from 0.
+    """
 
     name: str
     service: str
@@ -70,61 +75,25 @@ class Pod:
     restart_policy: str
     grace_s: float
     dials: tuple[Dial, ...]
+    ordinal: int = 0
 
-
-class _Reader:
-    """Walks one manifest and names the place of every mistake."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-
-    def fail(self, place: str, message: str) -> NoReturn:
-        raise BadUse(f"{self.source}: {place}: {message}")
-
-    def mapping(self, value: object, place: str) -> dict[str, Any]:
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            self.fail(place, f"{value!r} is not a mapping")
-        return value
-
-    def items(self, value: object, place: str) -> list[Any]:
-        if value is None:
-            return []
-        if not isinstance(value, list):
-            self.fail(place, f"{value!r} is not a list")
-        return value
-
-    def text(self, value: object, place: str) -> str:
-        if not isinstance(value, str) or not value:
-            self.fail(place, f"{value!r} is not a name")
-        return value
-
-    def number(self, value: object, place: str) -> int:
-        if not isinstance(value, int) or isinstance(value, bool):
-            self.fail(place, f"{value!r} is not a whole number")
-        return value
-
-
-def load_file(path: Path) -> list[Pod]:
-    """The pods of one manifest file, in order; raises BadUse with file, place and value of the first mistake."""
-    try:
-        documents = list(yaml.safe_load_all(path.read_text()))
-    except OSError as error:
-        raise BadUse(f"{path}: {error.strerror}") from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise BadUse(f"{place}: {error.problem}") from error
-    return [parse(document, str(path)) for document in documents if document is not None]
+    @property
+    def has_own_host(self) -> bool:
+        """Whether it listens on an address of its own, because its manifest asks for one."""
+        return any(HOST_REFERENCE in text for text in (*self.command, *self.env.values()))
 
 
 def parse(document: object, source: str) -> Pod:
     """One pod from a manifest already read from YAML; raises BadUse naming `source`."""
-    read = _Reader(source)
+    read = Reader(source)
     top = read.mapping(document, "manifest")
     if top.get("kind") != "Pod":
         read.fail("kind", f"{top.get('kind')!r} is not Pod")
+    return read_pod(read, top, read.mapping(top.get("metadata"), "metadata").get("name"))
+
+
+def read_pod(read: Reader, top: Mapping[str, Any], name: object) -> Pod:
+    """The pod called `name` of metadata and spec in `top`: a pod, or the template of a workload."""
     meta = read.mapping(top.get("metadata"), "metadata")
     labels = read.mapping(meta.get("labels"), "metadata.labels")
     spec = read.mapping(top.get("spec"), "spec")
@@ -137,7 +106,7 @@ def parse(document: object, source: str) -> Pod:
         read.fail("spec.restartPolicy", f"{policy!r} is not Always, OnFailure or Never")
     ports, pinned = _ports(read, container)
     return Pod(
-        name=read.text(meta.get("name"), "metadata.name"),
+        name=read.text(name, "metadata.name"),
         service=read.text(labels.get("app"), "metadata.labels.app"),
         zone=labels.get(ZONE),
         region=labels.get(REGION),
@@ -152,7 +121,7 @@ def parse(document: object, source: str) -> Pod:
     )
 
 
-def _command(read: _Reader, container: dict[str, Any]) -> tuple[str, ...]:
+def _command(read: Reader, container: dict[str, Any]) -> tuple[str, ...]:
     place = "spec.containers[0].command"
     words = [*read.items(container.get("command"), place), *read.items(container.get("args"), place)]
     if not words:
@@ -160,7 +129,7 @@ def _command(read: _Reader, container: dict[str, Any]) -> tuple[str, ...]:
     return tuple(read.text(word, f"{place}[{index}]") for index, word in enumerate(words))
 
 
-def _env(read: _Reader, container: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _env(read: Reader, container: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for index, item in enumerate(read.items(container.get("env"), "spec.containers[0].env")):
         place = f"spec.containers[0].env[{index}]"
         pair = read.mapping(item, place)
@@ -170,7 +139,7 @@ def _env(read: _Reader, container: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield read.text(pair.get("name"), f"{place}.name"), value
 
 
-def _ports(read: _Reader, container: dict[str, Any]) -> tuple[dict[str, int], dict[str, int]]:
+def _ports(read: Reader, container: dict[str, Any]) -> tuple[dict[str, int], dict[str, int]]:
     ports: dict[str, int] = {}
     pinned: dict[str, int] = {}
     for index, item in enumerate(read.items(container.get("ports"), "spec.containers[0].ports")):
@@ -183,7 +152,7 @@ def _ports(read: _Reader, container: dict[str, Any]) -> tuple[dict[str, int], di
     return ports, pinned
 
 
-def _readiness(read: _Reader, container: dict[str, Any], ports: Mapping[str, int]) -> Readiness | None:
+def _readiness(read: Reader, container: dict[str, Any], ports: Mapping[str, int]) -> Readiness | None:
     place = "spec.containers[0].readinessProbe"
     probe = read.mapping(container.get("readinessProbe"), place)
     if not probe:
@@ -201,7 +170,7 @@ def _readiness(read: _Reader, container: dict[str, Any], ports: Mapping[str, int
     )
 
 
-def _dials(read: _Reader, annotations: dict[str, Any]) -> Iterator[Dial]:
+def _dials(read: Reader, annotations: dict[str, Any]) -> Iterator[Dial]:
     place = f"metadata.annotations.{DIALS}"
     written = annotations.get(DIALS, "")
     for entry in written.split(",") if written else ():

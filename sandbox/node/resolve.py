@@ -25,6 +25,8 @@ class Runnable:
     name: str
     service: str
     zone: str | None
+    region: str | None
+    host: str
     argv: tuple[str, ...]
     env: Mapping[str, str]
     cwd: Path
@@ -43,6 +45,7 @@ class Resolver:
         self.box = box
         self.parts: Mapping[str, str] = state["parts"]
         self.ports = {row["name"]: row["ports"] for row in described["instances"]}
+        self.hosts: Mapping[str, str] = {row["name"]: row["host"] for row in described["instances"]}
         self.links: list[Mapping[str, str]] = described["links"]
         self.plant = plant
 
@@ -57,6 +60,8 @@ class Resolver:
             name=pod.name,
             service=pod.service,
             zone=pod.zone,
+            region=pod.region,
+            host=self.hosts[pod.name],
             argv=tuple(self.fill(pod, word) for word in pod.command),
             env=env,
             cwd=volume,
@@ -73,6 +78,11 @@ class Resolver:
 
     def _value(self, pod: Pod, written: str, kind: str, name: str) -> str:
         fixed = {
+            "NAME": pod.name,
+            "ZONE": pod.zone or "",
+            "REGION": pod.region or "",
+            "HOST": self.hosts[pod.name],
+            "FIRST": "1" if pod.ordinal == 0 else "0",
             "PYTHON": sys.executable,
             "CONF": str(self.box.conf),
             "TRUTH": str(self.box.truth),

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Protocol
 
 from sandbox.errors import BadUse
-from sandbox.node.pods import Pod, check_unique, load_file
+from sandbox.node.pods import Pod, check_unique
+from sandbox.node.workloads import load_file
 
 BUNDLED = Path(__file__).resolve().parent.parent / "manifests"
 """The manifests of the exchange that ships with us."""

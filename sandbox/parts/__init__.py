@@ -1,5 +1,5 @@
 """The programs that the sandbox is made of, and where to get each without root, apt or containers."""
 
-from sandbox.parts.lookup import PARTS, Found, ensure, find
+from sandbox.parts.lookup import KUBERNETES, PARTS, Found, ensure, ensure_all, find
 
-__all__ = ["PARTS", "Found", "ensure", "find"]
+__all__ = ["KUBERNETES", "PARTS", "Found", "ensure", "ensure_all", "find"]

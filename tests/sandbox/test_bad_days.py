@@ -21,7 +21,7 @@ from tests.crash import DRILL, Place, Run, emptied, left_behind, sandbox, traces
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
 
 EXPERIMENT = Path(__file__).parents[2] / "experiments" / "matching-engine" / "kill-primary.yaml"
-NATS = ("nats-a", "nats-b", "nats-c")
+NATS = ("nats-0", "nats-1", "nats-2")
 DISK = "24m"
 
 
@@ -191,13 +191,13 @@ def test_the_node_agent_dies(tmp_path: Path) -> None:
 
 def test_a_target_that_matches_nothing_touches_nothing(place: Place, tmp_path: Path) -> None:
     drill = tmp_path / "nobody.yaml"
-    drill.write_text(DRILL.read_text().replace("engine-0>nats-a", "engine-7>nats-a"))
+    drill.write_text(DRILL.read_text().replace("engine-0>nats-0", "engine-7>nats-0"))
     for command in ("run", "plan"):
         done = place.muster(command, str(drill), *(("--runs", str(tmp_path / "runs")) if command == "run" else ()))
         assert done.returncode == 5, done.stderr
         assert done.stderr == (
-            "refused: target-matches-nothing: link 'engine-7>nats-a' matches nothing; "
-            "did you mean engine-1>nats-a?; nothing was touched\n"
+            "refused: target-matches-nothing: link 'engine-7>nats-0' matches nothing; "
+            "did you mean engine-1>nats-0?; nothing was touched\n"
         )
     assert list((tmp_path / "runs").glob("*")) == []
 

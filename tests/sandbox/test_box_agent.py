@@ -19,6 +19,8 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestBox]:
     made.pod("web-0")
     made.pod("web-1")
     made.pod("stubborn", f"[{SERVE}, ignore-term]")
+    for name in ("rack-0", "rack-1", "rack-2"):
+        made.pod(name, zone="lab-a")
     made.up()
     try:
         yield made
@@ -97,7 +99,13 @@ def test_one_that_ignores_sigterm_or_is_paused_ends_all_the_same(box: TestBox) -
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "words"),
     [
-        ("GET", "/instances/nope", None, 404, "no instance 'nope'; there are stubborn, web-0, web-1"),
+        (
+            "GET",
+            "/instances/nope",
+            None,
+            404,
+            "no instance 'nope'; there are rack-0, rack-1, rack-2, stubborn, web-0, web-1",
+        ),
         ("POST", "/instances/nope/kill", None, 404, "no instance 'nope'"),
         ("POST", "/instances/web-0/explode", None, 404, "no act 'explode'"),
         ("POST", "/instances/web-0/kill", {"signal": "NOPE"}, 400, "no signal 'NOPE'"),
@@ -130,7 +138,13 @@ def test_status_shows_all_of_it(box: TestBox) -> None:
     until(lambda: box.view("web-0")["ready"])
     shown = box.run("status")
     assert shown.returncode == 0
-    assert [line.split()[0] for line in shown.stdout.splitlines()] == ["instance", "stubborn", "web-0", "web-1"]
+    assert [line.split()[0] for line in shown.stdout.splitlines()] == [
+        "instance",
+        *(f"rack-{n}" for n in range(3)),
+        "stubborn",
+        "web-0",
+        "web-1",
+    ]
     assert '"phase": "running"' in box.run("status", "--json").stdout
 
 
@@ -144,7 +158,7 @@ def test_logs_of_an_instance_and_of_nobody(box: TestBox) -> None:
     assert "GET / HTTP/1.1" in box.run("logs", "web-0").stdout
     nobody = box.run("logs", "nope")
     assert nobody.returncode == 2
-    assert "there are stubborn, web-0, web-1" in nobody.stderr
+    assert "there are rack-0, rack-1, rack-2, stubborn, web-0, web-1" in nobody.stderr
     assert box.run("logs", "../secret").returncode == 2
 
 
@@ -183,3 +197,28 @@ def test_env_is_for_a_shell(box: TestBox, tmp_path: Path) -> None:
     exported = dict(line.removeprefix("export ").split("=", 1) for line in box.run("env").stdout.splitlines())
     assert exported["MUSTER_AGENT"] == box.describe()["agent"]
     assert Path(exported["KUBECONFIG"]).is_file()
+
+
+def test_a_node_takes_all_that_runs_on_it_down_and_gives_back_what_was_not_held(box: TestBox) -> None:
+    there = {node["name"]: node for node in box.call("GET", "/nodes")[1]}
+    assert there["lab-a"] == {
+        "name": "lab-a",
+        "zone": "lab-a",
+        "region": "lab",
+        "power": "on",
+        "instances": ["rack-0", "rack-1", "rack-2"],
+    }
+    assert [node["name"] for node in box.describe()["nodes"]] == ["lab-a"]
+    box.act("rack-2", "kill", {"signal": "KILL", "hold": True})
+    for _ in range(2):
+        status, node = box.call("POST", "/nodes/lab-a/off")
+        assert (status, node["power"]) == (200, "off")
+        assert [box.view(name)["phase"] for name in node["instances"]] == ["held"] * 3
+    assert box.act("rack-1", "release")["phase"] == "held"  # no power
+    assert box.view("web-0")["phase"] == "running"  # on no node
+    for _ in range(2):
+        assert box.call("POST", "/nodes/lab-a/on")[1]["power"] == "on"
+    assert [box.view(f"rack-{n}")["pid"] is not None for n in range(3)] == [True, True, False]
+    box.act("rack-2", "release")
+    until(lambda: all(box.view(f"rack-{n}")["ready"] for n in range(3)))
+    assert box.call("POST", "/nodes/nope/off")[0] == 404

@@ -41,7 +41,7 @@ def test_a_search_up_to_a_rate_that_holds(
         assert step["offered"] == pytest.approx(step["target"], rel=0.5)
         assert step["sent"] == 1
         used = step["usage"]["components"]
-        assert {"engine-0", "engine-1", "gateway-0", "gateway-1", "nats-a", "nats-b", "nats-c"} <= set(used)
+        assert {"engine-0", "engine-1", "gateway-0", "gateway-1", "nats-0", "nats-1", "nats-2"} <= set(used)
         assert all(0 <= one["cores"] <= step["usage"]["cores"] + 0.1 for one in used.values())
         assert used["engine-0"]["memory_mb"] > 1
         assert 0 < step["usage"]["load_cores"] <= step["usage"]["machine_cores"] + 0.1

@@ -100,7 +100,7 @@ def test_node_of_the_bus_dies(tmp_path: Path, leads: bool) -> None:
         with Traffic(box.orders, 300) as traffic:
             until("the first epoch answers", lambda: answered(traffic, 1, 200))
             leader = until("the stream has a leader", box.stream_leader)
-            box.signal(leader if leads else next(n for n in ("nats-a", "nats-b") if n != leader), SIGKILL)
+            box.signal(leader if leads else next(n for n in ("nats-0", "nats-1") if n != leader), SIGKILL)
             killed = time.monotonic()
             until("it answers again", lambda: sum(op.sent > killed + 0.2 for op in traffic.ok()) > 300, 40)
         assert_nothing_lost(box, traffic.ops)
@@ -109,17 +109,17 @@ def test_node_of_the_bus_dies(tmp_path: Path, leads: bool) -> None:
 def test_leader_changes_its_link_when_the_node_behind_it_hangs(tmp_path: Path) -> None:
     with engine_box(tmp_path) as box:
         leader = until("the stream has a leader", box.stream_leader)
-        zone = next(z for z in "abc" if f"nats-{z}" != leader)
+        node = next(name for name in ("nats-0", "nats-1") if name != leader)
         for name in ("engine-0", "engine-1"):  # make the engines enter by a node that does not lead the stream
             box.signal(name, SIGKILL)
-        box.start_engine("engine-0", zone)
+        box.start_engine("engine-0", "abc"[int(node[-1])])
         until("engine-0 leads", lambda: box.role("engine-0") == "primary")
-        box.start_engine("engine-1", leader[-1])
+        box.start_engine("engine-1", "abc"[int(leader[-1])])
         until("engine-1 follows", lambda: box.role("engine-1") == "standby")
         with Traffic(box.orders, 300) as traffic:
             until("it answers", lambda: len(traffic.ok()) > 200)
-            box.signal(f"nats-{zone}", SIGSTOP)
+            box.signal(node, SIGSTOP)
             hung = time.monotonic()
             until("it answers again", lambda: sum(op.sent > hung + 0.2 for op in traffic.ok()) > 200, 20)
-        box.signal(f"nats-{zone}", SIGCONT)
+        box.signal(node, SIGCONT)
         assert_nothing_lost(box, traffic.ops)

@@ -63,7 +63,7 @@ def test_status_metrics_and_audit(tmp_path: Path) -> None:
 
 def test_engine_is_not_ready_without_the_bus_and_ends_on_sigterm(tmp_path: Path) -> None:
     with engine_box(tmp_path) as box:
-        for name in ("nats-a", "nats-b", "nats-c", "engine-1"):
+        for name in ("nats-0", "nats-1", "nats-2", "engine-1"):
             box.signal(name, SIGKILL)
         box.start_engine("engine-1", "b")
         assert until("it serves", lambda: box.status("engine-1"))["role"] == "starting"

@@ -25,13 +25,13 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("network.latency", {"link": "engine-bus", "ms": 30, "jitter_ms": 5, "toward": "up"}),
     ("network.latency", {"link": "bus-bus", "ms": 20, "toward": "down"}),
     ("network.cut", {"link": "gateway-0>engine-0"}),
-    ("network.cut", {"link": "nats-a>nats-b"}),
+    ("network.cut", {"link": "nats-0>nats-1"}),
     ("process.pause", {"service": "matching-engine", "role": "standby"}),
     ("process.pause", {"service": "matching-engine", "role": "primary"}),
-    ("process.pause", {"instance": "nats-a"}),
+    ("process.pause", {"instance": "nats-0"}),
     ("process.kill", {"instance": "gateway-1"}),
     ("process.kill", {"service": "matching-engine", "role": "primary"}),
-    ("process.kill", {"instance": "nats-c", "hold": False}),
+    ("process.kill", {"instance": "nats-2", "hold": False}),
 ]
 
 

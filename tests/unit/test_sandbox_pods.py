@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from sandbox.errors import BadUse
-from sandbox.node.pods import Dial, Pod, load_file, parse, parts_of
-from sandbox.node.source import StaticPods
+from sandbox.node.pods import Dial, Pod, parse, parts_of
+from sandbox.node.source import BUNDLED, StaticPods
+from sandbox.node.workloads import load_file, read_workload
 
 GOOD = """
 apiVersion: v1
@@ -114,3 +115,68 @@ def test_the_bundled_exchange_spreads_over_its_zones() -> None:
     assert zones["order-bus"] == ["tyo-a", "tyo-b", "tyo-c"]
     for service in ("matching-engine", "gateway"):
         assert len({pod.zone for pod in pods if pod.service == service}) == 2
+
+
+DEPLOYMENT = """
+kind: Deployment
+metadata: {name: desk}
+spec:
+  replicas: 4
+  template:
+    metadata: {labels: {app: desk}, annotations: {muster/dials: "a=b:c"}}
+    spec:
+      nodeSelector: {topology.kubernetes.io/region: tyo}
+      topologySpreadConstraints: [{maxSkew: 1, topologyKey: topology.kubernetes.io/zone}]
+      containers: [{name: desk, command: [desk, "${HOST}"], ports: [{name: http, containerPort: 80}]}]
+"""
+
+
+def test_a_workload_makes_a_slot_for_each_replica_in_its_zones_in_turn() -> None:
+    workload = read_workload(yaml.safe_load(DEPLOYMENT), "x.yaml")
+    assert workload is not None
+    pods = workload.slots()
+    assert [(pod.name, pod.zone, pod.region, pod.ordinal) for pod in pods] == [
+        ("desk-0", "tyo-a", "tyo", 0),
+        ("desk-1", "tyo-b", "tyo", 1),
+        ("desk-2", "tyo-c", "tyo", 2),
+        ("desk-3", "tyo-a", "tyo", 3),
+    ]
+    assert {pod.service for pod in pods} == {"desk"}
+    assert all(pod.has_own_host and pod.dials == (Dial("a", "b", "c"),) for pod in pods)
+    assert workload.slot(1, "tyo-c").zone == "tyo-c"
+
+
+@pytest.mark.parametrize(
+    ("kind", "replicas", "names"),
+    [("Deployment", 1, ["desk"]), ("StatefulSet", 1, ["desk-0"]), ("StatefulSet", 2, ["desk-0", "desk-1"])],
+)
+def test_the_one_replica_of_a_deployment_keeps_its_bare_name(kind: str, replicas: int, names: list[str]) -> None:
+    document = yaml.safe_load(DEPLOYMENT)
+    document["kind"], document["spec"]["replicas"] = kind, replicas
+    workload = read_workload(document, "x.yaml")
+    assert workload is not None
+    assert [pod.name for pod in workload.slots()] == names
+
+
+def test_what_runs_nothing_is_passed_over_and_what_is_not_known_is_a_mistake() -> None:
+    assert read_workload({"kind": "Service"}, "x.yaml") is None
+    with pytest.raises(BadUse, match=r"x\.yaml: kind: 'DaemonSet' is not Pod, Deployment or StatefulSet"):
+        read_workload({"kind": "DaemonSet"}, "x.yaml")
+    document = yaml.safe_load(DEPLOYMENT)
+    document["spec"]["template"]["spec"]["containers"] = []
+    with pytest.raises(BadUse, match=r"x\.yaml: spec\.template: spec\.containers: 0 containers"):
+        read_workload(document, "x.yaml")
+
+
+def test_the_bundled_manifests_are_what_a_cluster_needs() -> None:
+    documents = [one for path in sorted(BUNDLED.glob("*.yaml")) for one in yaml.safe_load_all(path.read_text())]
+    kinds = {(one["kind"], one["metadata"]["name"]) for one in documents}
+    for name in ("nats", "engine", "gateway"):
+        assert {("Service", name), ("PodDisruptionBudget", name)} <= kinds
+    for one in (one for one in documents if one["kind"] in ("Deployment", "StatefulSet")):
+        template = one["spec"]["template"]
+        labels, spec = template["metadata"]["labels"], template["spec"]
+        assert one["metadata"]["namespace"] == "exchange"
+        assert one["spec"]["selector"]["matchLabels"].items() <= labels.items()
+        assert [set(volume) for volume in spec["volumes"]] == [{"name", "emptyDir"}]
+        assert {"readinessProbe", "livenessProbe"} <= set(spec["containers"][0])

@@ -22,8 +22,8 @@ from sandbox.topology import Topology, describe, lay_out
 @pytest.fixture(autouse=True)
 def every_port_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     """No socket in a unit test: ports are free, and given from 20000 on."""
-    monkeypatch.setattr(ports, "is_free", lambda _: True)
-    monkeypatch.setattr(topology, "is_free", lambda _: True)
+    monkeypatch.setattr(ports, "is_free", lambda *_: True)
+    monkeypatch.setattr(topology, "is_free", lambda *_: True)
     monkeypatch.setattr("random.randrange", lambda _: 0)
 
 
@@ -49,22 +49,41 @@ def pod(name: str, service: str, dials: Sequence[Dial] = (), zone: str = "tyo-a"
     )
 
 
-def test_every_port_is_given_once(exchange: Topology) -> None:
-    own = [port for named in exchange.ports.values() for port in named.values()]
-    listened = [int(link.listen.split(":")[1]) for link in exchange.links]
-    given = [exchange.agent_port, *own, *listened]
+def test_every_address_is_given_once(exchange: Topology) -> None:
+    own = [(exchange.hosts[name], port) for name, named in exchange.ports.items() for port in named.values()]
+    listened = [("127.0.0.1", int(link.listen.split(":")[1])) for link in exchange.links]
+    given = [("127.0.0.1", exchange.agent_port), *own, *listened]
     assert len(given) == len(set(given))
-    assert max(given) < ports.ceiling()
+    assert max(port for _, port in given) < ports.ceiling()
+
+
+def test_pods_of_a_service_share_their_ports_on_hosts_of_their_own(exchange: Topology) -> None:
+    assert exchange.ports["gateway-0"] == exchange.ports["gateway-1"]
+    assert exchange.ports["nats-0"] == exchange.ports["nats-1"] == exchange.ports["nats-2"]
+    own = [host for name, host in exchange.hosts.items() if name != "toxiproxy"]
+    assert len(own) == len(set(own))
+    assert exchange.hosts["toxiproxy"] == "127.0.0.1"
+    assert exchange.hosts["gateway-1"] == "127.11.2.3"  # the first region, its second zone, the third pod there
+
+
+def test_without_addresses_of_their_own_every_pod_has_its_own_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    laid = lay_out(StaticPods().pods())
+    own = [port for named in laid.ports.values() for port in named.values()]
+    assert set(laid.hosts.values()) == {"127.0.0.1"}
+    assert len(own) == len(set(own))
 
 
 def test_one_link_per_ordered_pair_that_talks(exchange: Topology) -> None:
-    engines, gateways, bus = ("engine-0", "engine-1"), ("gateway-0", "gateway-1"), ("nats-a", "nats-b", "nats-c")
+    engines, gateways, bus = ("engine-0", "engine-1"), ("gateway-0", "gateway-1"), ("nats-0", "nats-1", "nats-2")
     expected = {(f"{g}>{e}", "gateway-engine") for g in gateways for e in engines}
     expected |= {(f"{e}>{n}", "engine-bus") for e in engines for n in bus}
     expected |= {(f"{a}>{b}", "bus-bus") for a, b in itertools.permutations(bus, 2)}
     assert {(link.name, link.group) for link in exchange.links} == expected
     for link in exchange.links:
-        assert int(link.upstream.split(":")[1]) in exchange.ports[link.target].values()
+        host, port = link.upstream.split(":")
+        assert host == exchange.hosts[link.target]
+        assert int(port) in exchange.ports[link.target].values()
 
 
 def test_a_dial_reaches_its_own_zone_first() -> None:
@@ -81,13 +100,13 @@ def test_a_dangling_dial_is_a_mistake() -> None:
 
 
 def test_a_pinned_port_in_use_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(topology, "is_free", lambda port: port != 4000)
+    monkeypatch.setattr(topology, "is_free", lambda port, _: port != 4000)
     with pytest.raises(Refused, match=r"refused: web: port 4000 \(http\) is in use"):
         lay_out([pod("web", "web", ports={"http": 80}, pinned={"http": 4000})])
 
 
 def test_too_few_free_ports_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ports, "is_free", lambda _: False)
+    monkeypatch.setattr(ports, "is_free", lambda *_: False)
     with pytest.raises(Refused, match="only 0 of 2 loopback ports"):
         ports.allocate(2)
 
@@ -98,18 +117,19 @@ def test_toxiproxy_gets_every_link(exchange: Topology, tmp_path: Path) -> None:
     assert {row["name"]: row["upstream"] for row in rows} == {link.name: link.upstream for link in exchange.links}
 
 
-def test_a_bus_node_knows_the_others_by_their_links_only(exchange: Topology) -> None:
-    node = exchange.of_service("order-bus")[0]
-    text = nats.config(node, exchange.ports["nats-a"], exchange.links_from("nats-a"), Path("/s"))
+def test_a_bus_node_knows_the_others_by_their_links_only(exchange: Topology, tmp_path: Path) -> None:
+    shown = describe(exchange, Box(Path("/box")), "id", {}, planted=False)
+    nats.write_config(shown, "nats-0", "tyo-c", tmp_path, Path("/s"))
+    text = (tmp_path / "nats-0.conf").read_text()
     routes = re.findall(r'"nats://([^"]+)"', text)
-    assert routes == [link.listen for link in exchange.links if link.source == "nats-a"]
+    assert routes == [link.listen for link in exchange.links if link.source == "nats-0"]
     assert "no_advertise: true" in text
     assert 'advertise: "127.0.0.1:1"' in text
     assert 'unique_tag: "az"' in text
-    assert 'server_tags: ["az:tyo-a"]' in text
-    for other in ("nats-b", "nats-c"):
-        for port in exchange.ports[other].values():
-            assert str(port) not in text
+    assert 'server_tags: ["az:tyo-c"]' in text  # where it is started, wherever it was meant to be
+    assert 'store_dir: "/s/nats-0"' in text
+    for other in ("nats-1", "nats-2"):
+        assert exchange.hosts[other] not in text
 
 
 def resolver(exchange: Topology, root: Path, plant: str = "") -> Resolver:
@@ -121,23 +141,26 @@ def resolver(exchange: Topology, root: Path, plant: str = "") -> Resolver:
 def test_references_are_filled(exchange: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
     runnable = {p.name: resolver(exchange, Path("/box"), "W01").runnable(p) for p in exchange.pods}
-    own_zone = next(link for link in exchange.links if link.name == "engine-1>nats-b")
+    own_zone = next(link for link in exchange.links if link.name == "engine-1>nats-1")
     engine, gateway = runnable["engine-1"].env, runnable["gateway-0"].env
     assert engine["MUSTER_NATS"].split(",")[0] == own_zone.listen
     assert engine["MUSTER_ORDERS_PORT"] == str(exchange.ports["engine-1"]["orders"])
     assert engine["MUSTER_PLANT"] == "W01"
+    assert (engine["MUSTER_INSTANCE"], engine["MUSTER_ZONE"]) == ("engine-1", "tyo-b")
+    assert (engine["MUSTER_HOST"], engine["MUSTER_PREFERRED"]) == (exchange.hosts["engine-1"], "0")
+    assert runnable["engine-0"].env["MUSTER_PREFERRED"] == "1"
     assert engine["MUSTER_TRUTH"] == "/box/truth/engine-1.ndjson"
     assert gateway["MUSTER_ENGINES"] == ",".join(
-        f"{link.target}={link.listen}" for link in exchange.links_from("gateway-0")
+        f"{link.target}={link.listen}" for link in exchange.links if link.source == "gateway-0"
     )
     assert gateway["MUSTER_SECRET_FILE"] == "/box/secret"
-    assert runnable["nats-a"].argv == ("/n", "-c", "/box/conf/nats-a.conf")
+    assert runnable["nats-0"].argv == ("/n", "-a", "127.11.1.1", "-c", "/box/conf/nats-0.conf")
     assert "AWS_SECRET_ACCESS_KEY" not in engine
 
 
 @pytest.mark.parametrize("text", ["${PORT:nope}", "${PART:nope}", "${LINKS:nope}", "${NOPE}"])
 def test_a_dangling_reference_is_a_mistake(exchange: Topology, text: str) -> None:
-    with pytest.raises(BadUse, match=re.escape(f"nats-a: {text} refers to nothing")):
+    with pytest.raises(BadUse, match=re.escape(f"nats-0: {text} refers to nothing")):
         resolver(exchange, Path("/box")).fill(exchange.of_service("order-bus")[0], text)
 
 
@@ -145,7 +168,10 @@ def test_described_as_promised(exchange: Topology) -> None:
     shown = describe(exchange, Box(Path("/box")), "id", {"nats": "2.15.1"}, planted=True)
     assert shown["planted"] is True
     assert shown["regions"] == {"tyo": {"zones": ["a", "b", "c"]}}
-    assert [row["name"] for row in shown["instances"]][:2] == ["toxiproxy", "nats-a"]
+    assert shown["features"] == []
+    assert shown["nodes"] == [{"name": f"tyo-{zone}", "zone": f"tyo-{zone}", "region": "tyo"} for zone in "abc"]
+    assert [row["name"] for row in shown["instances"]][:2] == ["toxiproxy", "nats-0"]
+    assert [row["host"] for row in shown["instances"]] == list(exchange.hosts.values())
     assert shown["toxiproxy"] == shown["instances"][0]["http"]
     assert len(shown["venue"]["rest"]) == len(shown["venue"]["ws"]) == len(shown["venue"]["audit"]) == 2
     assert all(url.endswith("/v5/trade") for url in shown["venue"]["ws"])
@@ -157,4 +183,6 @@ def test_exports_stay_on_loopback(exchange: Topology) -> None:
     assert values["MUSTER_AGENT"] == f"http://127.0.0.1:{exchange.agent_port}"
     assert all(url.split("//")[1].startswith("127.0.0.1:") for name, url in values.items() if name.endswith("_URL"))
     assert values["KUBECONFIG"] == "/box/conf/kubeconfig"
-    assert [url.rpartition(":")[0] for url in values["MUSTER_SANDBOX_BINARY"].split(",")] == ["tcp://127.0.0.1"] * 2
+    assert [url.rpartition(":")[0] for url in values["MUSTER_SANDBOX_BINARY"].split(",")] == [
+        f"tcp://{exchange.hosts[name]}" for name in ("gateway-0", "gateway-1")
+    ]

@@ -8,7 +8,7 @@ from chaoslib_ext.agentclient import Process
 from chaoslib_ext.supervisor.environment import EnvironmentWatch
 from chaoslib_ext.world import World
 
-SERVICES = {"engine-0": "matching-engine", "engine-1": "matching-engine", "nats-a": "order-bus", "toxiproxy": "links"}
+SERVICES = {"engine-0": "matching-engine", "engine-1": "matching-engine", "nats-0": "order-bus", "toxiproxy": "links"}
 
 
 def watch() -> EnvironmentWatch:
@@ -39,12 +39,12 @@ def test_an_instance_of_the_drilled_service_that_restarts_is_news() -> None:
 
 def test_another_service_may_be_away_for_a_moment_only() -> None:
     one = watch()
-    one.compare([process("nats-a", "backoff", None)])
-    one.compare([process("nats-a", "starting")])
-    one.compare([process("nats-a", "held", None)])
+    one.compare([process("nats-0", "backoff", None)])
+    one.compare([process("nats-0", "starting")])
+    one.compare([process("nats-0", "held", None)])
     assert one.lost is None
-    one.compare([process("nats-a", "held", None)])
-    assert one.lost == "nats-a is held: not by a fault of this run; see `muster sandbox status`"
+    one.compare([process("nats-0", "held", None)])
+    assert one.lost == "nats-0 is held: not by a fault of this run; see `muster sandbox status`"
 
 
 def test_links_that_start_anew_have_lost_their_faults() -> None:

@@ -77,7 +77,7 @@ CASES: list[tuple[dict[str, Any], Word, int, str]] = [
     ({"probes": False}, "inconclusive", 3, "probe engine-leader had no data"),
     ({"aborted": "guard longest", "after_s": 2.0}, "aborted", 4, "stopped by guard longest 3.0 s after"),
     ({"aborted": "ctrl-c", "injected": False}, "aborted", 130, "stopped by ctrl-c"),
-    ({"clean": False}, "failed", 6, "toxic slow on engine-0>nats-a"),
+    ({"clean": False}, "failed", 6, "toxic slow on engine-0>nats-0"),
     ({"orphaned": True}, "failed", 6, "muster undo --all"),
     ({"lost": 5, "aborted": "guard longest"}, "failed", 1, "5 were lost"),
 ]

@@ -14,7 +14,7 @@ from drills.plan import Target
 DESCRIBE = {
     "agent": "http://127.0.0.1:1",
     "toxiproxy": "http://127.0.0.1:1",
-    "instances": [{"name": "nats-a", "service": "order-bus", "http": None, "ports": None}],
+    "instances": [{"name": "nats-0", "service": "order-bus", "http": None, "ports": None}],
     "links": [{"name": "a>b", "from": "a", "to": "b", "group": "bus-bus", "listen": "x:1", "upstream": "y:2"}],
 }
 

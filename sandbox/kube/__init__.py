@@ -1,0 +1,1 @@
+"""The sandbox's Kubernetes: the real control plane on loopback, without containers."""
