@@ -115,7 +115,7 @@ class Cluster:
         try:
             answer = self.api.call_api(
                 path, method, header_params=headers, body=body, auth_settings=["BearerToken"], _preload_content=False
-            )[0]
+            )
             return int(answer.status), json.loads(answer.data or b"null")
         except ApiException as error:
             return int(error.status or 0), _reason(error)
@@ -235,5 +235,3 @@ def _short(error: Exception) -> str:
 
 def _few(uid: str) -> str:
     return uid if len(uid) <= 8 else uid[:8] + "…"
-
-

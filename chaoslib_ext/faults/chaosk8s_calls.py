@@ -43,7 +43,7 @@ def handing(cluster: Cluster) -> Iterator[None]:
         _handed.reset(token)
 
 
-def call(cluster: Cluster, name: str, **arguments: Any) -> Any:  # noqa: ANN401 - as the function answers
+def call(cluster: Cluster, name: str, /, **arguments: Any) -> Any:  # noqa: ANN401 - as the function answers
     """Call one function of chaosk8s on this cluster. Raises FaultError with its own words, ComponentError."""
     from chaosk8s.pod.actions import ActivityFailed
     from kubernetes.client.exceptions import ApiException

@@ -33,6 +33,7 @@ LOOK = (
 )
 """To find pods, their zones, what brings them back, and what sends them traffic: to read, nothing else."""
 
+
 def everywhere(*wanted: Permission) -> tuple[Permission, ...]:
     """The same in all namespaces: a node holds pods of any."""
     return tuple(replace(one, cluster=True) for one in wanted)
@@ -61,7 +62,9 @@ class ClusterFault(Fault):
     def reach(self, world: World) -> Cluster:
         """The cluster of a world, as it was checked. Raises Refused `needs-kubernetes`."""
         if world.cluster is None:
-            said = f"{self.name} acts on Kubernetes, and this sandbox runs without; run `muster sandbox up --kubernetes`"
+            said = (
+                f"{self.name} acts on Kubernetes, and this sandbox runs without; run `muster sandbox up --kubernetes`"
+            )
             raise Refused(NEEDS, f"{said}; nothing was touched")
         return world.cluster
 

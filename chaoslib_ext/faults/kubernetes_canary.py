@@ -43,7 +43,7 @@ def refused(cluster: Cluster, namespace: str, tag: str, nodes: Sequence[str], wo
             cluster.ask("DELETE", path, {"gracePeriodSeconds": 0})  # asked too early: the next one asks anew
         return None
     cluster.ask("DELETE", path, {"gracePeriodSeconds": 0})
-    return told.split(". preemption")[0]
+    return told.split(". ")[0]
 
 
 def _manifest(name: str, nodes: Sequence[str]) -> dict[str, Any]:
@@ -58,7 +58,10 @@ def _manifest(name: str, nodes: Sequence[str]) -> dict[str, Any]:
     affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
     guarded = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     container = {
-        "name": "never", "image": IMAGE, "resources": {"requests": small, "limits": small}, "securityContext": guarded,
+        "name": "never",
+        "image": IMAGE,
+        "resources": {"requests": small, "limits": small},
+        "securityContext": guarded,
     }
     spec = {
         "containers": [container],

@@ -1,7 +1,7 @@
 """Evictions as kubectl drain asks for them: a PodDisruptionBudget may say no, and that is said.
 
-Not by chaosk8s' drain_nodes, which takes one refusal for the end, looks every ten seconds only, and fails on pods without
-an owner or without volumes.
+Not by chaosk8s' drain_nodes, which takes one refusal for the end, looks every ten seconds only, and fails on pods
+without an owner or without volumes.
 """
 
 from __future__ import annotations

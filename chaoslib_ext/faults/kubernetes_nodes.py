@@ -34,7 +34,10 @@ class NodeFault(ClusterFault):
         found = [one for one in seen if self.node == name_of(one) or self.zone == (zone_of(one) or "")]
         if not found:
             known = [name_of(one) for one in seen] if self.node else sorted({zone_of(one) or "" for one in seen} - {""})
-            raise nothing(f"{'node' if self.node else 'zone'} {self.node or self.zone!r}", near(str(self.node or self.zone), known))
+            raise nothing(
+                f"{'node' if self.node else 'zone'} {self.node or self.zone!r}",
+                near(str(self.node or self.zone), known),
+            )
         return [
             Target(kind="node", name=name_of(one), zone=zone_of(one), region=labels_of(one).get(objects.REGION))
             for one in sorted(found, key=name_of)

@@ -67,7 +67,9 @@ class PodFault(ClusterFault):
         on = {name_of(one): one["spec"].get("nodeName") for one in pods}
         hit = [one for one in found if self._meant(one, on[one.name])]
         if not hit:
-            held = ", ".join(f"{one.name} is {one.role or 'silent'} in {one.zone} on {on[one.name]}" for one in found[:6])
+            held = ", ".join(
+                f"{one.name} is {one.role or 'silent'} in {one.zone} on {on[one.name]}" for one in found[:6]
+            )
             words = {"zone": self.zone, "node": self.node, "role": self.role}
             asked = ", ".join(f"{key} {value!r}" for key, value in words.items() if value)
             raise nothing(f"{asked} of {self.service or self.selector or self.pod}", held)

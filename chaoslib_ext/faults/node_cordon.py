@@ -59,7 +59,5 @@ class NodeCordon(NodeFault):
         if texts is None:
             return None
         nodes = [target.name for target in targets]
-        said = kubernetes_canary.refused(
-            cluster, self.space(cluster), world.tag, nodes, "node(s) were unschedulable"
-        )
+        said = kubernetes_canary.refused(cluster, self.space(cluster), world.tag, nodes, "node(s) were unschedulable")
         return None if said is None else Witness((*texts, f"the scheduler: {said}"))

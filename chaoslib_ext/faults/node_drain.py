@@ -31,7 +31,11 @@ from drills.plan import Target
 class NodeDrain(NodeFault):
     """Cordon and eviction."""
 
-    permissions = (*everywhere(*LOOK), *NODES, *everywhere(Permission("get", "pods"), Permission("create", "pods/eviction")))
+    permissions = (
+        *everywhere(*LOOK),
+        *NODES,
+        *everywhere(Permission("get", "pods"), Permission("create", "pods/eviction")),
+    )
 
     def describe(self, targets: Sequence[Target]) -> str:
         """Such as: drain node tyo-a."""

@@ -57,7 +57,9 @@ class NodeTaint(NodeFault):
         for target in targets:
             there = objects.taints(self.read(cluster, target))
             if any((one["key"], one["effect"]) == (self.key, self.effect) for one in there):
-                raise FaultError(f"{self.name}: node {target.name} has {self.key}:{self.effect} already; nothing was touched")
+                raise FaultError(
+                    f"{self.name}: node {target.name} has {self.key}:{self.effect} already; nothing was touched"
+                )
             pods = self._leaving(cluster, target)
             self.remember(target.name, dict(zip(pods, pods_before(self.name, cluster, pods, world), strict=True)))
             found.append(recipe(cluster, "untaint", node=target.name, key=self.key, effect=self.effect))

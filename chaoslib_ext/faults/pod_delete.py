@@ -1,4 +1,4 @@
-"""pod.delete: a pod is asked to end, and has its grace period to do so: what every rollout and every node update does."""
+"""pod.delete: a pod is asked to end, and has its grace period to do so: as each rollout does."""
 
 from __future__ import annotations
 
