@@ -1,4 +1,4 @@
-"""What faults may change in a cluster, as flat text: workloads, nodes, budgets of disruption, pods that are not ready."""
+"""What faults may change in a cluster, as flat text: workloads, nodes, disruption budgets, pods that are not ready."""
 
 from __future__ import annotations
 

@@ -44,17 +44,19 @@ class KubeBox:
         return World.from_describe({"instances": [], "links": [], "kubernetes": place})
 
     def fill(self) -> None:
-        """Namespace, two workloads of two pods each, their services, and a budget for one of them."""
+        """Namespace, two workloads with a pod on every node, their services, and a budget for one of them."""
         make = self.cluster.order
+        until(self.open, 90)
         make("POST", "/api/v1/namespaces", {"metadata": {"name": SPACE}})
         for app, kind in (("gateway", "Deployment"), ("matching-engine", "StatefulSet")):
             name, labels = app.rpartition("-")[2], {"app": app}
+            revision = "pod-template-hash" if kind == "Deployment" else "controller-revision-hash"
             spread = {
-                "maxSkew": 1, "topologyKey": objects.ZONE, "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": labels},
+                "maxSkew": 1, "topologyKey": objects.ZONE, "whenUnsatisfiable": "DoNotSchedule",
+                "labelSelector": {"matchLabels": labels}, "matchLabelKeys": [revision],
             }  # fmt: skip
             spec: dict[str, Any] = {
-                "replicas": 2,
+                "replicas": len(NODES),
                 "selector": {"matchLabels": labels},
                 "template": {"metadata": {"labels": labels}, "spec": {**POD, "topologySpreadConstraints": [spread]}},
             }
@@ -68,7 +70,12 @@ class KubeBox:
         budget = {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "matching-engine"}}}
         body = {"metadata": {"name": "engine"}, "spec": budget}
         make("POST", f"/apis/policy/v1/namespaces/{SPACE}/poddisruptionbudgets", body)
-        until(self.full, 30)
+        until(self.full, 60)
+
+    def open(self) -> bool:
+        """Whether pods may go to every node."""
+        nodes = self.cluster.items("/api/v1/nodes")
+        return sum(objects.ready(node) and not objects.taints(node) for node in nodes) == len(NODES)
 
     def full(self) -> bool:
         """Whether all pods are ready and reached by their services, and the budget allows a disruption."""
@@ -77,7 +84,7 @@ class KubeBox:
         path = f"/apis/policy/v1/namespaces/{SPACE}/poddisruptionbudgets/engine"
         budget = (self.cluster.get(path) or {}).get("status") or {}
         good = [pod for pod in pods if objects.ready(pod) and objects.uid_of(pod) in serving]
-        return len(pods) == len(good) == 4 and budget.get("disruptionsAllowed") == 1
+        return len(pods) == len(good) == 2 * len(NODES) and budget.get("disruptionsAllowed") == 1
 
 
 @contextlib.contextmanager

@@ -120,7 +120,7 @@ class Kubelet:
         if one.process is None:
             container = pod["spec"]["containers"][0]
             argv = [*container.get("command", ["sleep", "infinity"]), *container.get("args", [])]
-            one.process = subprocess.Popen(argv, start_new_session=True, preexec_fn=_die_with_parent)  # noqa: PLW1509
+            one.process = subprocess.Popen(argv, start_new_session=True, preexec_fn=_die_with_parent)
             one.started = now()
         self._say(one, pod, {"running": {"startedAt": one.started}}, ready=True)
 

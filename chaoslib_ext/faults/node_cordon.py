@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chaoslib_ext.cluster import Permission
+from chaoslib_ext.cluster import IDENTITY, Permission
 from chaoslib_ext.faults import chaosk8s_calls, kubernetes_canary
 from chaoslib_ext.faults.base import Recipe, Witness, fault, names
-from chaoslib_ext.faults.kubernetes import CANARY, IDENTITY, recipe
+from chaoslib_ext.faults.kubernetes import CANARY, recipe
 from chaoslib_ext.faults.kubernetes_nodes import NodeFault, cordoned
 from chaoslib_ext.world import World
 from drills.plan import Target

@@ -118,5 +118,5 @@ class NodeTaint(NodeFault):
                     return None
                 texts += said
         nodes, words = [target.name for target in targets], "node(s) had untolerated taint"
-        said = kubernetes_canary.refused(cluster, self.space(cluster), world.tag, nodes, words)
-        return None if said is None else Witness((*texts, f"the scheduler: {said}"))
+        told = kubernetes_canary.refused(cluster, self.space(cluster), world.tag, nodes, words)
+        return None if told is None else Witness((*texts, f"the scheduler: {told}"))

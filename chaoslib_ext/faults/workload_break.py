@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from chaoslib_ext.cluster import STRATEGIC
+from chaoslib_ext.cluster import IDENTITY, STRATEGIC
 from chaoslib_ext.cluster_objects import Object, name_of, uid_of
 from chaoslib_ext.faults.base import Recipe, Witness, fault, names
-from chaoslib_ext.faults.kubernetes import IDENTITY, recipe, standing
+from chaoslib_ext.faults.kubernetes import recipe, standing
 from chaoslib_ext.faults.kubernetes_workloads import WorkloadFault
 from chaoslib_ext.faults.workload_restart import CHANGE, revision
 from chaoslib_ext.world import World

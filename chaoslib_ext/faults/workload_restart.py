@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chaoslib_ext.cluster import STRATEGIC, Permission
+from chaoslib_ext.cluster import IDENTITY, STRATEGIC, Permission
 from chaoslib_ext.cluster_objects import name_of, uid_of
 from chaoslib_ext.faults.base import Recipe, Witness, fault, names
-from chaoslib_ext.faults.kubernetes import IDENTITY, recipe, standing
+from chaoslib_ext.faults.kubernetes import recipe, standing
 from chaoslib_ext.faults.kubernetes_workloads import WorkloadFault
 from chaoslib_ext.faults.workload_scale import APPS
 from chaoslib_ext.world import World

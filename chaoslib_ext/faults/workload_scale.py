@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from chaoslib_ext import cluster_objects as objects
-from chaoslib_ext.cluster import MERGE, Cluster, Permission, segment
+from chaoslib_ext.cluster import IDENTITY, MERGE, Cluster, Permission, segment
 from chaoslib_ext.cluster_objects import uid_of
 from chaoslib_ext.faults.base import Recipe, Witness, fault, names
-from chaoslib_ext.faults.kubernetes import IDENTITY, recipe, standing
+from chaoslib_ext.faults.kubernetes import recipe, standing
 from chaoslib_ext.faults.kubernetes_workloads import WorkloadFault
 from chaoslib_ext.world import World
 from drills.errors import FaultError

@@ -140,8 +140,9 @@ class Scale(Settle):
         return super().observe(args)
 
     def by_hand(self, args: Args) -> str:
-        """Scale it with kubectl."""
-        return _kubectl(args, "scale", _workload(args).reference, f"--replicas={int(args['replicas'])}")
+        """Scale it with kubectl, and wait."""
+        command = _kubectl(args, "scale", _workload(args).reference, f"--replicas={int(args['replicas'])}")
+        return f"{command} && {super().by_hand(args)}"
 
 
 class Template(Settle):
@@ -173,13 +174,14 @@ class Template(Settle):
         return super().observe(args)
 
     def by_hand(self, args: Args) -> str:
-        """Patch it with kubectl, and delete what hangs."""
+        """Patch it with kubectl, delete what hangs, and wait."""
         workload, patch = _workload(args), json.dumps(args["patch"])
         command = _kubectl(args, "patch", workload.reference, "--type=strategic", "-p", patch)
+        rolled = _kubectl(args, "rollout", "status", workload.reference, "--timeout=120s")
         if workload.kind != "StatefulSet" or not args.get("broken"):
-            return command
+            return f"{command} && {rolled}"
         other = f"{args['selector']},{REVISION}!={args['revision']}"
-        return f"{command} && {_kubectl(args, 'delete', 'pods', '-l', other, '--wait=false')}"
+        return f"{command} && {_kubectl(args, 'delete', 'pods', '-l', other, '--wait=false')} && {rolled}"
 
 
 VERBS: dict[str, Verb] = {
