@@ -28,7 +28,7 @@ NODES = tuple(Permission(verb, "nodes", cluster=True) for verb in ("list", "get"
 class NodeCordon(NodeFault):
     """spec.unschedulable of nodes."""
 
-    permissions = (IDENTITY, *NODES, *CANARY)
+    permissions = (IDENTITY, *NODES, *CANARY, Permission("get", "pods"))
 
     def describe(self, targets: Sequence[Target]) -> str:
         """Such as: cordon node tyo-a."""
