@@ -23,14 +23,18 @@ def agent_process(box: Box) -> psutil.Process | None:
 
 def instances(agent: str, timeout_s: float = 2.0) -> list[dict[str, Any]]:
     """Every instance as the agent at `agent` (its URL) sees it; raises SandboxError when it does not answer."""
+    return list(ask(agent, "/instances", timeout_s))
+
+
+def ask(agent: str, path: str, timeout_s: float = 2.0) -> Any:  # noqa: ANN401 - whatever JSON the path has
+    """What the agent says at `path`; raises SandboxError when it does not answer."""
     place = urlsplit(agent)
     connection = http.client.HTTPConnection(place.hostname or "", place.port or 0, timeout=timeout_s)
     try:
-        connection.request("GET", "/instances")
+        connection.request("GET", path)
         answer = connection.getresponse()
-        rows = orjson.loads(answer.read())
+        return orjson.loads(answer.read())
     except (OSError, http.client.HTTPException, orjson.JSONDecodeError) as error:
         raise SandboxError(f"agent: no answer from {agent}: {error}; see `sandbox logs agent`") from error
     finally:
         connection.close()
-    return list(rows)

@@ -49,13 +49,16 @@ def cli() -> None:
     default=BUNDLED,
     help="Folder of pod manifests, instead of the bundled exchange.",
 )
-def up(plant: str, as_json: bool, owner_pid: int | None, manifests: Path) -> None:
+@click.option(
+    "--kubernetes", is_flag=True, help="On its own Kubernetes: API server, scheduler, controllers, a node a zone."
+)
+def up(plant: str, as_json: bool, owner_pid: int | None, manifests: Path, kubernetes: bool) -> None:
     """Start it, and return when every instance is ready."""
     from sandbox.start import Wish, check_plants, owner_of
     from sandbox.start import up as start
 
     began = time.monotonic()
-    wish = Wish(manifests, check_plants(plant), owner_of(owner_pid))
+    wish = Wish(manifests, check_plants(plant), owner_of(owner_pid), kubernetes)
     box = Box.here()
     with box.locked():
         described = start(box, wish, lambda line: click.echo(line, err=True))

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from sandbox.agent_client import agent_process, instances
+from sandbox.agent_client import agent_process, ask, instances
 from sandbox.errors import BadUse, NotUp
 from sandbox.home import Box
 
@@ -97,4 +97,6 @@ def _described() -> dict[str, Any]:
         root = os.environ.get("MUSTER_HOME", "the default MUSTER_HOME")
         raise NotUp(f"sandbox: not up (in {root}); start it with `muster sandbox up`")
     described: dict[str, Any] = state["describe"]
+    if "kubernetes" in described["features"]:  # pods move: only the agent knows what is where
+        described |= ask(described["agent"], "/describe")
     return described

@@ -16,12 +16,12 @@ from sandbox import links, nats
 from sandbox.agent_client import agent_process, instances
 from sandbox.errors import BadUse, Refused, SandboxError
 from sandbox.exchange.plants import KNOWN
-from sandbox.home import CHECKOUT, Box, write_json
+from sandbox.home import CHECKOUT, Box, read_json, write_json
 from sandbox.node.pods import parts_of
 from sandbox.node.processes import MARK
 from sandbox.node.resolve import Resolver
 from sandbox.node.source import StaticPods
-from sandbox.parts import PARTS, Found, ensure
+from sandbox.parts import KUBERNETES, PARTS, Found, ensure_all
 from sandbox.stop import down
 from sandbox.topology import Topology, describe, lay_out
 
@@ -37,6 +37,12 @@ class Wish:
     manifests: Path
     plant: tuple[str, ...] = ()
     owner_pid: int | None = None
+    kubernetes: bool = False
+
+    @property
+    def features(self) -> list[str]:
+        """What is up beside the exchange itself, as `describe` names it."""
+        return ["kubernetes"] if self.kubernetes else []
 
 
 def up(box: Box, wish: Wish, say: Callable[[str], None]) -> dict[str, Any] | None:
@@ -49,11 +55,14 @@ def up(box: Box, wish: Wish, say: Callable[[str], None]) -> dict[str, Any] | Non
     if state and state["describe"]["state"] == "up" and agent_process(box):
         if wish.plant:
             raise Refused("up: a sandbox is up already and nothing can be planted in it; first: muster sandbox down")
+        if missing := [name for name in wish.features if name not in state["describe"]["features"]]:
+            raise Refused(f"up: a sandbox without {', '.join(missing)} is up already; first: muster sandbox down")
         return None
     pods = StaticPods(wish.manifests).pods()
     topology = lay_out(pods)
     wanted = parts_of(pods)
-    parts = {part.name: ensure(part, say) for part in PARTS if part.name in wanted}
+    needed = [part for part in PARTS if part.name in wanted] + [*(KUBERNETES[:-1] if wish.kubernetes else ())]
+    parts = {found.part: found for found in ensure_all(needed, say)}
     down(box)  # what a crash left
     try:
         return _start(box, wish, topology, parts)
@@ -69,13 +78,28 @@ def _start(box: Box, wish: Wish, topology: Topology, parts: Mapping[str, Found])
         resolver.runnable(pod)
     agent = _start_agent(box, wish)
     _wait_for_agent(box, agent)
+    objects = _to_kubernetes(box, wish, described) if wish.kubernetes else []
     bus = topology.addresses("order-bus", "client")
     if bus:
         asyncio.run(nats.provision(bus, min(_REPLICAS, len(bus)), READY_S, lambda: agent.poll() is None))
     _wait_until_ready(box, described["agent"])
+    if wish.kubernetes:
+        from sandbox.kube.apply import wait
+
+        wait(box.kubeconfig, objects, READY_S, lambda: agent.poll() is None)
     described["state"] = "up"
     write_json(box.state_file, _state(described, parts))
     return described
+
+
+def _to_kubernetes(box: Box, wish: Wish, described: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give the manifests to the API server that the agent has started; the objects."""
+    from sandbox.kube.apply import give, read  # what it imports, no other sandbox needs
+
+    described["kubernetes"] = (read_json(box.agent_file) or {})["kubernetes"]
+    objects = read(wish.manifests)
+    give(box.kubeconfig, objects)
+    return objects
 
 
 def _state(described: dict[str, Any], parts: Mapping[str, Found]) -> dict[str, Any]:
@@ -91,12 +115,17 @@ def _write_files(box: Box, wish: Wish, topology: Topology, parts: Mapping[str, F
     links.write_config(topology.links, box.conf / "toxiproxy.json")
     box.kubeconfig.write_text("apiVersion: v1\nkind: Config\n")
     _write_secret(box.secret_file)
-    versions = {name.removesuffix("-server"): found.version or "?" for name, found in parts.items()}
-    described = describe(topology, box, secrets.token_hex(4), versions, bool(wish.plant))
+    described = describe(topology, box, secrets.token_hex(4), _versions(parts), bool(wish.plant))
+    described |= {"features": wish.features, "kubernetes": None}
     for pod in topology.of_service("order-bus"):
         nats.write_config(described, pod.name, pod.zone, box.conf, box.data)
     write_json(box.state_file, _state(described, parts))
     return described
+
+
+def _versions(parts: Mapping[str, Found]) -> dict[str, str]:
+    shown = {"nats-server": "nats", "toxiproxy": "toxiproxy", "kube-apiserver": "kubernetes"}
+    return {word: parts[name].version or "?" for name, word in shown.items() if name in parts}
 
 
 def _write_secret(path: Path) -> None:

@@ -102,7 +102,9 @@ def describe(topology: Topology, box: Box, box_id: str, versions: Mapping[str, s
         "regions": regions,
         "features": [],
         "nodes": _nodes(topology.pods),
-        "instances": [_instance(pod, topology.hosts[pod.name], topology.ports[pod.name]) for pod in topology.pods],
+        "instances": [
+            described_instance(pod, topology.hosts[pod.name], topology.ports[pod.name]) for pod in topology.pods
+        ],
         "links": [link.described() for link in topology.links],
         "venue": {
             "type": "sandbox",
@@ -122,7 +124,8 @@ def _nodes(pods: Sequence[Pod]) -> list[dict[str, str | None]]:
     return [{"name": zone, "zone": zone, "region": region} for zone, region in sorted(zones.items())]
 
 
-def _instance(pod: Pod, host: str, ports: Mapping[str, int]) -> dict[str, Any]:
+def described_instance(pod: Pod, host: str, ports: Mapping[str, int]) -> dict[str, Any]:
+    """One instance as `describe` prints it."""
     http = next((ports[name] for name in _HTTP_PORTS if name in ports), None)
     return {
         "name": pod.name,

@@ -26,6 +26,15 @@ _INHERITED = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")
 _REVIVE_EVERY_S = 1.0
 
 
+_AGENT_IS_A_KUBELET = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "ClusterRoleBinding",
+    "metadata": {"name": "muster-node-agent"},
+    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:node"},
+    "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "muster-node-agent"}],
+}
+
+
 @dataclass(frozen=True)
 class Cluster:
     """A control plane that answers: where, and which (`uid` of its kube-system namespace, new with every start)."""
@@ -91,6 +100,7 @@ class ControlPlane:
         self._spawn("kube-apiserver")
         ask = Asker(secure, papers)
         self._until("kube-apiserver", ask.ready)
+        ask.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", _AGENT_IS_A_KUBELET)
         self._spawn("kube-controller-manager")
         self._spawn("kube-scheduler")
         uid = ask.get("/api/v1/namespaces/kube-system")["metadata"]["uid"]
@@ -178,16 +188,24 @@ class Asker:
         value: dict[str, Any] = orjson.loads(body)
         return value
 
-    def _answered(self, path: str) -> tuple[int, bytes]:
-        try:
-            return self._ask(path)
-        except (OSError, http.client.HTTPException) as error:
-            raise SandboxError(f"kube-apiserver: GET {path}: {error}") from error
+    def post(self, path: str, value: dict[str, Any]) -> None:
+        """Create an object; raises SandboxError when it is not created."""
+        status, body = self._answered(path, value)
+        if status != 201:
+            raise SandboxError(f"kube-apiserver: POST {path}: {status}: {body[:200].decode(errors='replace')}")
 
-    def _ask(self, path: str) -> tuple[int, bytes]:
+    def _answered(self, path: str, value: dict[str, Any] | None = None) -> tuple[int, bytes]:
+        try:
+            return self._ask(path, value)
+        except (OSError, http.client.HTTPException) as error:
+            raise SandboxError(f"kube-apiserver: {path}: {error}") from error
+
+    def _ask(self, path: str, value: dict[str, Any] | None = None) -> tuple[int, bytes]:
         connection = http.client.HTTPSConnection(HOST, self._port, timeout=5, context=self._context)
         try:
-            connection.request("GET", path, headers=self._headers)
+            body = None if value is None else orjson.dumps(value)
+            headers = self._headers | ({"Content-Type": "application/json"} if body else {})
+            connection.request("GET" if body is None else "POST", path, body, headers)
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:

@@ -28,8 +28,13 @@ async def _serve(box: Box, manifests: Path, owner_pid: int | None) -> None:
         say(f"owner {owner_pid} is gone already: nothing is started")
         return
     resolver = Resolver(box, state, os.environ.pop("MUSTER_PLANT", ""))
-    agent = Agent(box, StaticPods(manifests).pods(), resolver)
-    await agent.serve(urlsplit(state["describe"]["agent"]).port or 0, owner)
+    port = urlsplit(state["describe"]["agent"]).port or 0
+    if "kubernetes" in state["describe"]["features"]:
+        from sandbox.kube.agent import serve  # what it imports, no other sandbox needs
+
+        await serve(box, state, manifests, resolver, port, owner)
+        return
+    await Agent(box, StaticPods(manifests).pods(), resolver).serve(port, owner)
 
 
 def main(argv: list[str]) -> int:

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import psutil
@@ -31,15 +31,27 @@ from sandbox.truth.log import TruthLog
 _OWNER_POLL_S = 0.25
 
 
+class Beside(Protocol):
+    """What may run beside an agent's own instances and end with it."""
+
+    def add_routes(self, app: web.Application) -> None:
+        """Serve what it has on the agent's address."""
+
+    async def run(self) -> None:
+        """All of its work, until cancelled; an error takes the sandbox down."""
+
+
 class Agent:
     """All instances of one sandbox, their HTTP face, and their common end."""
 
     def __init__(self, box: Box, pods: list[Pod], resolver: Resolver) -> None:
-        children = Children(box.children_file)
-        truth = TruthLog(box.truth / "agent.ndjson")
+        self.children = Children(box.children_file)
+        self.truth = TruthLog(box.truth / "agent.ndjson")
         self.box = box
-        self.instances = {pod.name: Instance(resolver.runnable(pod), children, truth) for pod in pods}
+        self.instances = {pod.name: Instance(resolver.runnable(pod), self.children, self.truth) for pod in pods}
         self.nodes = nodes_of(self.instances.values())
+        self.beside: list[Beside] = []
+        self.facts: dict[str, Any] = {}
         self.over = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
 
@@ -55,8 +67,9 @@ class Agent:
         await runner.setup()
         await web.TCPSite(runner, HOST, port).start()
         me = psutil.Process()
-        write_json(self.box.agent_file, {"pid": me.pid, "start_time": me.create_time(), "port": port})
         self._loops = [asyncio.create_task(instance.run()) for instance in self.instances.values()]
+        self._loops += [asyncio.create_task(one.run()) for one in self.beside]
+        write_json(self.box.agent_file, {"pid": me.pid, "start_time": me.create_time(), "port": port, **self.facts})
         for task in self._loops:
             task.add_done_callback(self._loop_ended)
         watch = asyncio.create_task(self._watch_owner(owner)) if owner else None
@@ -78,7 +91,7 @@ class Agent:
     def _loop_ended(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()):  # a disk that is full, for one
             self.over.set()
-            say(f"an instance's loop failed: {error!r}; the sandbox goes down")
+            say(f"a loop failed: {error!r}; the sandbox goes down")
 
     async def _watch_owner(self, owner: psutil.Process) -> None:
         start = owner.create_time()
@@ -95,6 +108,8 @@ class Agent:
         app.router.add_get("/instances/{name}/metrics", self._bus_metrics)
         app.router.add_post("/instances/{name}/{act}", self._do)
         add_routes(app, self.nodes)
+        for one in self.beside:
+            one.add_routes(app)
         return app
 
     async def _list(self, _: web.Request) -> web.Response:

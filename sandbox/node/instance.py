@@ -70,6 +70,9 @@ class Instance:
         self._changed = asyncio.Event()
         self._act = asyncio.Lock()
 
+    def changed(self) -> None:
+        """Called when a process came or went, and when readiness turned: for who must tell somebody."""
+
     @property
     def alive(self) -> bool:
         """Whether a process is there."""
@@ -211,6 +214,7 @@ class Instance:
             self._start_time = time.time()
         self._children.add(self.spec.name, self._proc.pid, self._start_time)
         self._truth.append([{"t_ns": before, "e": "start", "instance": self.spec.name, "pid": self._proc.pid}])
+        self.changed()
         return True
 
     async def _until_exit(self) -> int:
@@ -226,16 +230,20 @@ class Instance:
         probe, host, port = self.spec.readiness, self.spec.host, self.spec.ready_port
         if probe is None or port is None:
             self.ready = self._seen_ready = True
+            self.changed()
             return
         while True:
             if not self._stopped_by_signal():
-                self.ready = await is_ready(host, port, probe.path, probe.timeout_s)
+                before, self.ready = self.ready, await is_ready(host, port, probe.path, probe.timeout_s)
                 self._seen_ready = self._seen_ready or self.ready
+                if before is not self.ready:
+                    self.changed()
             await asyncio.sleep(probe.period_s if self.ready else min(_STARTUP_POLL_S, probe.period_s))
 
     def _forget(self, code: int) -> None:
         self._proc, self._start_time, self.last_exit = None, None, code
         self.ready = self._seen_ready = False
+        self.changed()
 
     def _follow_policy(self, code: int) -> None:
         policy = self.spec.restart_policy

@@ -45,7 +45,7 @@ class Resolver:
         self.box = box
         self.parts: Mapping[str, str] = state["parts"]
         self.ports = {row["name"]: row["ports"] for row in described["instances"]}
-        self.hosts: Mapping[str, str] = {row["name"]: row["host"] for row in described["instances"]}
+        self.hosts: dict[str, str] = {row["name"]: row["host"] for row in described["instances"]}
         self.links: list[Mapping[str, str]] = described["links"]
         self.plant = plant
 
