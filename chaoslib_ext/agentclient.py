@@ -42,6 +42,16 @@ class Process:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A machine as its agent sees it; `power` is on or off, `instances` are those that run on it."""
+
+    name: str
+    zone: str | None
+    power: str
+    instances: tuple[str, ...]
+
+
 class AgentClient:
     """Asks and orders one node agent. Raises ComponentError (agent, or what it refused) on every failure."""
 
@@ -55,6 +65,17 @@ class AgentClient:
     def instance(self, name: str) -> Process:
         """One instance, as it is now."""
         return Process.parse(self._call("GET", f"/instances/{httpjson.segment(name)}"))
+
+    def nodes(self) -> tuple[Node, ...]:
+        """All nodes, as they are now."""
+        return tuple(
+            Node(str(raw["name"]), raw.get("zone"), str(raw["power"]), tuple(raw.get("instances") or ()))
+            for raw in self._call("GET", "/nodes")
+        )
+
+    def power(self, node: str, *, on: bool) -> None:
+        """Give a node its power or take it; returns when its processes show it."""
+        self._call("POST", f"/nodes/{httpjson.segment(node)}/{'on' if on else 'off'}", {}, timeout_s=ACT_S)
 
     def act(self, name: str, act: Act, **body: object) -> Process:
         """Order one act (kill takes signal and hold) and return the instance after it."""

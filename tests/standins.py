@@ -26,13 +26,17 @@ import json, socket, sys, threading
 listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 def serve(link):
     with link:
+        rest = b""
         while data := link.recv(65536):
             if data.startswith(b"GET"):
                 body = json.dumps({"instance": sys.argv[2], "role": sys.argv[3], "epoch": 1}).encode()
                 head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
                 link.sendall(head.encode() + body)
-            else:
-                link.sendall(b'{"a":[[0,null]]}\n')
+                continue
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                rows = ",".join("[%d,null]" % row[0] for row in json.loads(line).get("q", ()))
+                link.sendall(b'{"a":[%s]}\n' % rows.encode())
 while True:
     threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
 """
@@ -94,11 +98,13 @@ class _Server:
 
 
 class Agent(_Server):
-    """A node agent: kill, release, pause, resume, stop and start of real processes, by name."""
+    """A node agent: kill, release, pause, resume, stop and start of real processes, and the power of their nodes."""
 
-    def __init__(self, instances: dict[str, tuple[str, str]]) -> None:
-        """`instances`: name -> (service, role)."""
+    def __init__(self, instances: dict[str, tuple[str, str]], zones: Mapping[str, str] | None = None) -> None:
+        """`instances`: name -> (service, role); `zones`: the zone of those that are not in tyo-a, a node each."""
         self.ports = {name: free_port() for name in instances}
+        self.zones = {name: (zones or {}).get(name, "tyo-a") for name in instances}
+        self._dark, self._halted = set[str](), set[str]()
         self._specs, self._held, self._stopped = instances, set[str](), set[str]()
         self._lock = threading.Lock()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -116,12 +122,17 @@ class Agent(_Server):
 
     def phase(self, name: str) -> str:
         if self._processes[name].poll() is not None:
-            return "held" if name in self._held else "stopped"
+            return "held" if name in self._held or self.zones[name] in self._dark else "stopped"
         return "paused" if psutil.Process(self.pid(name)).status() == psutil.STATUS_STOPPED else "running"
 
     def answer(self, method: str, parts: list[str], body: dict[str, Any]) -> tuple[int, Any]:
         if parts == ["instances"]:
             return 200, [self._shown(name) for name in self._specs]
+        if parts[0] == "nodes":
+            if method == "POST":
+                with self._lock:
+                    self._switch(parts[1], on=parts[2] == "on")
+            return 200, [self._node(zone) for zone in sorted(set(self.zones.values()))]
         name = parts[1]
         if name not in self._specs:
             return 404, {"error": f"no instance {name}"}
@@ -133,6 +144,8 @@ class Agent(_Server):
     def _act(self, name: str, act: str, body: dict[str, Any]) -> None:
         process = self._processes[name]
         running = process.poll() is None
+        if act == "stop":
+            self._halted.add(name)
         if act in ("kill", "stop"):
             (self._held.add if body.get("hold") else self._held.discard)(name)
             if running:
@@ -142,12 +155,27 @@ class Agent(_Server):
                 self._start(name)
         elif act in ("release", "start"):
             self._held.discard(name)
-            if not running:
+            self._halted.discard(name)
+            if not running and self.zones[name] not in self._dark:
                 self._start(name)
         elif running:
             os.kill(process.pid, signal.SIGSTOP if act == "pause" else signal.SIGCONT)
             wanted = "paused" if act == "pause" else "running"
             until(lambda: self.phase(name) == wanted)
+
+    def _switch(self, zone: str, on: bool) -> None:
+        (self._dark.discard if on else self._dark.add)(zone)
+        for name in [name for name, where in self.zones.items() if where == zone]:
+            process = self._processes[name]
+            if not on and process.poll() is None:
+                process.kill()
+                process.wait()
+            elif on and process.poll() is not None and name not in self._held | self._halted:
+                self._start(name)
+
+    def _node(self, zone: str) -> dict[str, Any]:
+        there = [name for name, where in self.zones.items() if where == zone]
+        return {"name": zone, "zone": zone, "power": "off" if zone in self._dark else "on", "instances": there}
 
     def _shown(self, name: str) -> dict[str, Any]:
         running = self._processes[name].poll() is None
@@ -156,7 +184,7 @@ class Agent(_Server):
             return {
                 "name": name,
                 "service": self._specs[name][0],
-                "zone": "tyo-a",
+                "zone": self.zones[name],
                 "pid": self.pid(name) if running else None,
                 "start_time": start,
                 "phase": self.phase(name),
@@ -312,13 +340,16 @@ class Shown(Protocol):
 
 
 class Exchange:
-    """Two engines, a gateway and the links between them."""
+    """Two engines, a gateway and the links between them; further engines are standbys, each in its zone."""
 
     toxiproxy: Links
 
-    def __init__(self) -> None:
-        roles = {"engine-0": "primary", "engine-1": "standby"}
-        self.agent = Agent({name: ("matching-engine", role) for name, role in roles.items()})
+    def __init__(self, zones: Mapping[str, str] | None = None) -> None:
+        """`zones`: the zone of engines, where it is not tyo-a."""
+        roles = {"engine-0": "primary", "engine-1": "standby"} | {
+            name: "standby" for name in zones or {} if name != "engine-0"
+        }
+        self.agent = Agent({name: ("matching-engine", role) for name, role in roles.items()}, zones)
         self.links = {f"gateway-0>{name}": self.agent.ports[name] for name in roles}
         self.toxiproxy = Toxiproxy(self.links)
 
@@ -333,8 +364,8 @@ class Exchange:
                 {
                     "name": name,
                     "service": "matching-engine",
-                    "zone": "tyo-a",
-                    "region": "tyo",
+                    "zone": self.agent.zones[name],
+                    "region": self.agent.zones[name].partition("-")[0],
                     "http": f"http://127.0.0.1:{port}",
                     "ports": {"http": port},
                 }
@@ -359,9 +390,9 @@ class Exchange:
 
 
 @contextlib.contextmanager
-def exchange() -> Iterator[Exchange]:
+def exchange(zones: Mapping[str, str] | None = None) -> Iterator[Exchange]:
     """An exchange of stand-ins for the time of a `with`."""
-    made = Exchange()
+    made = Exchange(zones)
     try:
         yield made
     finally:

@@ -1,4 +1,4 @@
-"""Undo through the node agent: instances that were held down, or stopped."""
+"""Undo through the node agent: instances that were held down or stopped, nodes without power."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import signal
 
 from chaoslib_ext import httpjson, processes
-from chaoslib_ext.guardian.verbs.base import Args, NotUndone, Verb, curl, get, order
+from chaoslib_ext.guardian.verbs.base import TIMEOUT_S, Args, NotUndone, Verb, curl, get, order
 
 
 class Release:
@@ -56,7 +56,28 @@ class Resume:
         return f"kill -CONT {int(args['pid'])}"
 
 
-VERBS: dict[str, Verb] = {"agent.release": Release(), "agent.resume": Resume()}
+class NodeOn:
+    """`agent.node_on` {agent, node, running}: the node has power, and what ran on it runs."""
+
+    def undo(self, args: Args) -> None:
+        """Give it power; the agent starts what was not held down by itself."""
+        order("POST", f"{args['agent']}/nodes/{httpjson.segment(args['node'])}/on", {})
+
+    def observe(self, args: Args) -> str:
+        """The node is on, and each process that ran on it before lives again."""
+        status, nodes = httpjson.call("GET", f"{args['agent']}/nodes", timeout_s=TIMEOUT_S)
+        power = {one["name"]: one["power"] for one in nodes} if status == 200 else {}
+        if power.get(args["node"]) != "on":
+            raise NotUndone(f"node {args['node']} is {power.get(args['node'], 'not known')}")
+        runs = [Release().observe({**args, "instance": name}) for name in args["running"]]
+        return f"node {args['node']} is on; " + ", ".join(runs)
+
+    def by_hand(self, args: Args) -> str:
+        """Ask the agent with curl."""
+        return curl("POST", f"{args['agent']}/nodes/{httpjson.segment(args['node'])}/on")
+
+
+VERBS: dict[str, Verb] = {"agent.release": Release(), "agent.resume": Resume(), "agent.node_on": NodeOn()}
 
 
 def _instance(args: Args, path: str = "") -> str:
