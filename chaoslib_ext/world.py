@@ -16,6 +16,7 @@ from chaoslib_ext.agentclient import AgentClient
 from drills.errors import ComponentError, Refused
 
 if TYPE_CHECKING:
+    from chaoslib_ext.cluster import Cluster
     from chaoslib_ext.links import LinkServer
 
 STATUS_S = 0.5
@@ -114,6 +115,16 @@ class World:
 
         return LinkServer(str(self.describe["toxiproxy"]))
 
+    @cached_property
+    def cluster(self) -> Cluster | None:
+        """The Kubernetes of this world, not asked yet who it is; None where there is none."""
+        raw = self.describe.get("kubernetes")
+        if not raw:
+            return None
+        from chaoslib_ext.cluster import Place, connect
+
+        return connect(Place.from_describe(raw))
+
     def instance(self, name: str) -> Instance:
         """The instance of that name. Raises KeyError."""
         return next((one for one in self.instances if one.name == name), None) or _missing(name)
@@ -155,14 +166,14 @@ class World:
 
     def snapshot(self) -> dict[str, Any]:
         """What a fault may change, as it is now: phases, roles, proxies with their toxics. JSON-serialisable."""
-        proxies = {
-            name: {"enabled": proxy.enabled, "toxics": list(proxy.listed)}
-            for name, proxy in self.toxiproxy.proxies().items()
-        }
+        links = self.toxiproxy.proxies() if self.describe.get("toxiproxy") else {}
+        agent = self.agent.instances() if self.describe.get("agent") else ()
         return {
-            "instances": {one.name: one.phase for one in self.agent.instances()},
+            "instances": {one.name: one.phase for one in agent},
             "roles": {name: (status or {}).get("role") for name, status in self.statuses().items()},
-            "proxies": proxies,
+            "proxies": {
+                name: {"enabled": proxy.enabled, "toxics": list(proxy.listed)} for name, proxy in links.items()
+            },
             "planes": planes.snapshot(self),
         }
 

@@ -49,13 +49,18 @@ class Player:
         left, started, rounds = list(entries), time.monotonic(), 0
         while left:
             left = [entry for entry in left if not self._settled(entry, reasons)]
-            if not left or time.monotonic() - started >= self._give_up_s:
-                break
-            time.sleep(BACKOFF_S[min(rounds, len(BACKOFF_S) - 1)])
+            for entry in [one for one in left if time.monotonic() - started >= self._patience_s(one)]:
+                self._orphan(entry, reasons.get(entry.fault_id, "no reason known"))
+                left.remove(entry)
+            if left:
+                time.sleep(BACKOFF_S[min(rounds, len(BACKOFF_S) - 1)])
             rounds += 1
-        for entry in left:
-            self._orphan(entry, reasons.get(entry.fault_id, "no reason known"))
         return list(entries)
+
+    def _patience_s(self, entry: Entry) -> float:
+        """How long this fault may take: ours, or longer where a recipe waits for what others start (`within_s`)."""
+        told = [recipe["args"].get("within_s") for recipe in entry.recipes if isinstance(recipe.get("args"), Mapping)]
+        return max([self._give_up_s, *(float(one) for one in told if isinstance(one, int | float))])
 
     def _settled(self, entry: Entry, reasons: dict[str, str]) -> bool:
         """One try at one fault: order all its recipes, backwards, then look at each."""

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import platform
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sandbox.kube.api import NOT_FOUND, STRATEGIC, Api, ApiError, Object
@@ -15,7 +16,15 @@ LINKS = "links"
 
 _LEASE_S = 4
 _BEAT_S = 1.0
-_SIZE = {"cpu": "64", "memory": "64Gi", "pods": "110", "ephemeral-storage": "100Gi"}
+_SIZES = (
+    {"cpu": "1000", "memory": "2000000Mi"},
+    {"cpu": "9900m", "memory": "19800Mi"},
+    {"cpu": "1600m", "memory": "3200Mi"},
+)
+"""Of the first, second and further nodes of a region. The scheduler fills the emptiest machine first, and the sizes are
+such that it never draws lots: a fresh sandbox has its pods in the zones where the static one has them."""
+
+_SCHEDULABLE_S = 5.0
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 _ARCH = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -27,12 +36,16 @@ class Nodes:
         rows = described["nodes"]
         self.zones = {row["name"]: KubeNode(row["name"], row["zone"], row["region"]) for row in rows}
         self.all = {LINKS: KubeNode(LINKS, None, None), **self.zones}
+        self._sizes = {node.name: _SIZES[min(_place(node, rows), len(_SIZES) - 1)] for node in self.zones.values()}
         self._api = api
         self._port = port
 
     async def register(self) -> None:
-        """Create all node objects, ready. Raises ApiError."""
+        """Create all node objects, ready, and wait until pods may come to all of them. Raises ApiError."""
         await asyncio.gather(*(self._register(node) for node in self.all.values()))
+        deadline = time.monotonic() + _SCHEDULABLE_S
+        while any(node["spec"].get("taints") for node in await self._listed()) and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
 
     async def keep(self) -> None:
         """Renew the lease of every node that has power, each second, and say it is ready where that is doubted."""
@@ -73,9 +86,10 @@ class Nodes:
             _condition("Ready", True, "KubeletReady"),
             *(_condition(kind, False, "None") for kind in ("MemoryPressure", "DiskPressure", "PIDPressure")),
         ]
+        size = {**self._sizes.get(node.name, _SIZES[0]), "pods": "110", "ephemeral-storage": "100Gi"}
         status = {
-            "capacity": _SIZE,
-            "allocatable": _SIZE,
+            "capacity": size,
+            "allocatable": size,
             "conditions": rows,
             "addresses": [{"type": "InternalIP", "address": HOST_IP}, {"type": "Hostname", "address": node.name}],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": self._port}},
@@ -109,6 +123,10 @@ class Nodes:
             }
             with contextlib.suppress(ApiError):
                 await self._api.post(_LEASES, value)
+
+
+def _place(node: KubeNode, rows: Sequence[Mapping[str, Any]]) -> int:
+    return [row["name"] for row in rows if row["region"] == node.region].index(node.name)
 
 
 def _condition(kind: str, holds: bool, reason: str) -> dict[str, str]:

@@ -26,6 +26,7 @@ HOST_IP = "127.0.0.1"
 _BEAT_S = 1.0  # how often a status is looked at without a reason: a process may be stopped by anybody's signal
 _RETRY_S = 0.2
 _BUS = "order-bus"
+_BUS_PORTS = {"client", "routes", "http"}
 
 
 class PodInstance(Instance):
@@ -60,6 +61,17 @@ class KubeNode(Node):
         self.instances = self.here
         self.power = asyncio.Event()
         self.power.set()
+
+    async def switch(self, on: bool) -> None:
+        """Give or take the power; without it nothing of it speaks to the API server either."""
+        if on and not self.powered:
+            for instance in self.here:
+                instance.restarts += 1
+        if on:
+            self.power.set()
+        else:
+            self.power.clear()
+        await super().switch(on)
 
 
 class Keeper(Protocol):
@@ -166,6 +178,8 @@ class PodRun:
         self.node.here.remove(self.instance)
         keeper.vacate(name, spec)
         await keeper.places.close(name)
+        if not owner_of(self.pod).keeps:
+            shutil.rmtree(spec.cwd, ignore_errors=True)
 
     async def _prepare(self, name: str, ordinal: int) -> Runnable:
         keeper = self._keeper
@@ -176,7 +190,7 @@ class PodRun:
         if not owner_of(self.pod).keeps:
             shutil.rmtree(volume, ignore_errors=True)
         volume.mkdir(parents=True, exist_ok=True)
-        if pod.service == _BUS:
+        if pod.service == _BUS and pod.ports.keys() >= _BUS_PORTS:
             described = {"instances": list(keeper.places.rows.values()), "links": keeper.places.links}
             write_config(described, name, pod.zone, box.conf, box.data)
         return keeper.resolver.runnable(pod)

@@ -83,7 +83,7 @@ def test_it_is_witnessed_and_undone_without_a_trace(name: str, where: str, world
     before = world.snapshot()
     witness = inject(build(name, CASES[name].params), world, ledger)
     assert witness.texts
-    assert World.diff(before, world.snapshot()) != []
+    assert CASES[name].passing or World.diff(before, world.snapshot()) != []
     entry = Player(ledger).undo(ledger.book.open(), "test")[0]
     assert entry.state is State.VERIFIED
     assert World.diff(before, world.snapshot()) == []
