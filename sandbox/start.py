@@ -26,6 +26,7 @@ from sandbox.stop import down
 from sandbox.topology import Topology, describe, lay_out
 
 READY_S = 30.0
+_CLUSTER_S = 120.0  # an agent that starts a control plane first
 _REPLICAS = 3
 _HOPELESS_RESTARTS = 6
 
@@ -77,7 +78,7 @@ def _start(box: Box, wish: Wish, topology: Topology, parts: Mapping[str, Found])
     for pod in topology.pods:  # a dangling reference is a mistake of the manifest: say it before anything runs
         resolver.runnable(pod)
     agent = _start_agent(box, wish)
-    _wait_for_agent(box, agent)
+    _wait_for_agent(box, agent, _CLUSTER_S if wish.kubernetes else READY_S)
     objects = _to_kubernetes(box, wish, described) if wish.kubernetes else []
     bus = topology.addresses("order-bus", "client")
     if bus:
@@ -145,13 +146,13 @@ def _start_agent(box: Box, wish: Wish) -> "subprocess.Popen[bytes]":
         )
 
 
-def _wait_for_agent(box: Box, agent: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + READY_S
+def _wait_for_agent(box: Box, agent: "subprocess.Popen[bytes]", timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
     while not box.agent_file.exists():
         if agent.poll() is not None:
             raise SandboxError(f"agent: ended with {agent.returncode}: {last_line(box.agent_log)}")
         if time.monotonic() > deadline:
-            raise SandboxError(f"agent: not there after {READY_S:g} s; see {box.agent_log}")
+            raise SandboxError(f"agent: not there after {timeout_s:g} s; see {box.agent_log}")
         time.sleep(0.01)
 
 
