@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sandbox import links, nats
+from sandbox import links, nats, streams
 from sandbox.agent_client import agent_process, instances
 from sandbox.errors import BadUse, Refused, SandboxError
 from sandbox.exchange.plants import KNOWN
@@ -23,7 +24,7 @@ from sandbox.node.resolve import Resolver
 from sandbox.node.source import StaticPods
 from sandbox.parts import KUBERNETES, PARTS, Found, ensure_all
 from sandbox.stop import down
-from sandbox.topology import Topology, describe, lay_out
+from sandbox.topology import BUS, Topology, describe, lay_out
 
 READY_S = 30.0
 _CLUSTER_S = 120.0  # an agent that starts a control plane first
@@ -33,17 +34,17 @@ _HOPELESS_RESTARTS = 6
 
 @dataclass(frozen=True)
 class Wish:
-    """What `up` was asked for; `owner_pid` takes the sandbox with it when it dies."""
+    """What `up` was asked for; `features` as `describe` names them; `owner_pid` takes it with it when it dies."""
 
     manifests: Path
     plant: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
     owner_pid: int | None = None
-    kubernetes: bool = False
 
     @property
-    def features(self) -> list[str]:
-        """What is up beside the exchange itself, as `describe` names it."""
-        return ["kubernetes"] if self.kubernetes else []
+    def kubernetes(self) -> bool:
+        """Whether the API server says what runs where."""
+        return "kubernetes" in self.features
 
 
 def up(box: Box, wish: Wish, say: Callable[[str], None]) -> dict[str, Any] | None:
@@ -56,10 +57,10 @@ def up(box: Box, wish: Wish, say: Callable[[str], None]) -> dict[str, Any] | Non
     if state and state["describe"]["state"] == "up" and agent_process(box):
         if wish.plant:
             raise Refused("up: a sandbox is up already and nothing can be planted in it; first: muster sandbox down")
-        if missing := [name for name in wish.features if name not in state["describe"]["features"]]:
-            raise Refused(f"up: a sandbox without {', '.join(missing)} is up already; first: muster sandbox down")
+        if missing := set(wish.features) - set(state["describe"]["features"]):
+            raise Refused(f"up: the sandbox is up without {', '.join(sorted(missing))}; first: muster sandbox down")
         return None
-    pods = StaticPods(wish.manifests).pods()
+    pods = StaticPods(wish.manifests, wish.features).pods()
     topology = lay_out(pods)
     wanted = parts_of(pods)
     needed = [part for part in PARTS if part.name in wanted] + [*(KUBERNETES[:-1] if wish.kubernetes else ())]
@@ -80,9 +81,8 @@ def _start(box: Box, wish: Wish, topology: Topology, parts: Mapping[str, Found])
     agent = _start_agent(box, wish)
     _wait_for_agent(box, agent, _CLUSTER_S if wish.kubernetes else READY_S)
     objects = _to_kubernetes(box, wish, described) if wish.kubernetes else []
-    bus = topology.addresses("order-bus", "client")
-    if bus:
-        asyncio.run(nats.provision(bus, min(_REPLICAS, len(bus)), READY_S, lambda: agent.poll() is None))
+    if topology.regions():
+        asyncio.run(_provision(topology, lambda: agent.poll() is None))
     _wait_until_ready(box, described["agent"])
     if wish.kubernetes:
         from sandbox.kube.apply import wait
@@ -98,7 +98,7 @@ def _to_kubernetes(box: Box, wish: Wish, described: dict[str, Any]) -> list[dict
     from sandbox.kube.apply import give, read  # what it imports, no other sandbox needs
 
     described["kubernetes"] = (read_json(box.agent_file) or {})["kubernetes"]
-    objects = read(wish.manifests)
+    objects = read(StaticPods(wish.manifests, wish.features).folders)
     give(box.kubeconfig, objects)
     return objects
 
@@ -116,9 +116,9 @@ def _write_files(box: Box, wish: Wish, topology: Topology, parts: Mapping[str, F
     links.write_config(topology.links, box.conf / "toxiproxy.json")
     box.kubeconfig.write_text("apiVersion: v1\nkind: Config\n")
     _write_secret(box.secret_file)
-    described = describe(topology, box, secrets.token_hex(4), _versions(parts), bool(wish.plant))
-    described |= {"features": wish.features, "kubernetes": None}
-    for pod in topology.of_service("order-bus"):
+    described = describe(topology, box, secrets.token_hex(4), _versions(parts), bool(wish.plant), wish.features)
+    described["kubernetes"] = None
+    for pod in topology.of_service(BUS):
         nats.write_config(described, pod.name, pod.zone, box.conf, box.data)
     write_json(box.state_file, _state(described, parts))
     return described
@@ -144,6 +144,26 @@ def _start_agent(box: Box, wish: Wish) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
             argv, env=env, cwd=box.root, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
+
+
+async def _provision(topology: Topology, alive: Callable[[], bool]) -> None:
+    """The order stream in the first region, and its mirror in each of the others."""
+    home, *others = ((region, topology.addresses(BUS, "client", region)) for region in topology.regions())
+    makers = [(f"stream {streams.STREAM}", partial(streams.create, home[1], _replicas(home[1])))]
+    for region, bus in others:
+        mirror = partial(streams.mirror, bus, _replicas(bus), domain=home[0] or "")
+        makers += [(f"mirror {streams.MIRROR} in {region}", partial(_mirrored, mirror, bus))]
+    await asyncio.gather(*(streams.until_made(make, what, READY_S, alive) for what, make in makers))
+
+
+async def _mirrored(mirror: Callable[[], Awaitable[None]], bus: Sequence[str]) -> None:
+    await mirror()
+    if await streams.lag(bus) is None:
+        raise TimeoutError("it hears nothing of its origin")
+
+
+def _replicas(bus: Sequence[str]) -> int:
+    return min(_REPLICAS, len(bus))
 
 
 def _wait_for_agent(box: Box, agent: "subprocess.Popen[bytes]", timeout_s: float) -> None:

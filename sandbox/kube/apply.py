@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ _WORKLOADS = {"Deployment": "deployments", "StatefulSet": "statefulsets"}
 _LOOK_S = 0.05
 
 
-def read(folder: Path) -> list[Object]:
-    """Every object of the manifests, in order, in its namespace; raises BadUse for one without a kind or a name."""
+def read(folders: Iterable[Path]) -> list[Object]:
+    """Every object of the manifests in the folders, in order; raises BadUse for one without a kind or a name."""
     found = []
-    for path in sorted(folder.glob("*.yaml")):
+    for path in (path for folder in folders for path in sorted(folder.glob("*.yaml"))):
         for document in yaml.safe_load_all(path.read_text()):
             if document is None:
                 continue

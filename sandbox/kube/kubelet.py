@@ -59,8 +59,10 @@ class Kubelet:
         children: Children,
         truth: TruthLog,
     ) -> None:
-        workloads = [one for path in sorted(manifests.glob("*.yaml")) for one in load_workloads(path)]
-        pods = StaticPods(manifests).pods()
+        source = StaticPods(manifests, described["features"])
+        pods = source.pods()
+        files = (path for folder in source.folders for path in sorted(folder.glob("*.yaml")))
+        workloads = [one for path in files for one in load_workloads(path)]
         self.resolver = resolver
         self.instances = instances
         self.children = children

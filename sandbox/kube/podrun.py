@@ -20,12 +20,14 @@ from sandbox.node.instance import Children, Instance
 from sandbox.node.nodes import Node
 from sandbox.node.readiness import is_ready
 from sandbox.node.resolve import Resolver, Runnable
+from sandbox.node.wan import Wan
+from sandbox.topology import BUS
 from sandbox.truth.log import TruthLog
 
 HOST_IP = "127.0.0.1"
 _BEAT_S = 1.0  # how often a status is looked at without a reason: a process may be stopped by anybody's signal
 _RETRY_S = 0.2
-_BUS = "order-bus"
+_LINKS = "links"
 _BUS_PORTS = {"client", "routes", "http"}
 
 
@@ -163,6 +165,8 @@ class PodRun:
         pod_name = self.pod["metadata"]["name"]
         self.instance = PodInstance(spec, keeper.children, keeper.truth, pod_name, self.node.name)
         self.instance.tell = self.wake.set
+        if spec.service == _LINKS:
+            self.instance.make_ready = Wan(keeper.resolver.described).slow_down
         self.instance.set_power(self.node.powered)
         keeper.instances[name] = self.instance
         self.node.here.append(self.instance)
@@ -190,7 +194,7 @@ class PodRun:
         if not owner_of(self.pod).keeps:
             shutil.rmtree(volume, ignore_errors=True)
         volume.mkdir(parents=True, exist_ok=True)
-        if pod.service == _BUS and pod.ports.keys() >= _BUS_PORTS:
+        if pod.service == BUS and pod.ports.keys() >= _BUS_PORTS:
             described = {"instances": list(keeper.places.rows.values()), "links": keeper.places.links}
             write_config(described, name, pod.zone, box.conf, box.data)
         return keeper.resolver.runnable(pod)

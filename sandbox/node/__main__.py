@@ -34,7 +34,7 @@ async def _serve(box: Box, manifests: Path, owner_pid: int | None) -> None:
 
         await serve(box, state, manifests, resolver, port, owner)
         return
-    await Agent(box, StaticPods(manifests).pods(), resolver).serve(port, owner)
+    await Agent(box, StaticPods(manifests, state["describe"]["features"]).pods(), resolver).serve(port, owner)
 
 
 def main(argv: list[str]) -> int:
