@@ -28,6 +28,8 @@ from sandbox.kube.api import Api
 REPEAT = 5
 _PATIENCE_S = 60.0
 _GATEWAYS = ("gateway-0", "gateway-1")
+_KILLED = ("gateway-0", "gateway-1", "engine-0", "engine-1", "nats-2")
+"""Each once: a process that dies twice within seconds waits before it starts again."""
 
 
 def sandbox(home: str, *words: str) -> str:
@@ -150,7 +152,7 @@ def main() -> None:
         try:
             world = World(home)
             gaps = {
-                "process-killed": [killed(world, _GATEWAYS[turn % 2]) for turn in range(REPEAT)],
+                "process-killed": [killed(world, name) for name in _KILLED],
                 "pod-deleted": [asyncio.run(deleted(world, _GATEWAYS[turn % 2])) for turn in range(REPEAT)],
             }
             nodes = [row["name"] for row in world.described["nodes"]]

@@ -51,7 +51,12 @@ class Nodes:
         """Renew the lease of every node that has power, each second, and say it is ready where that is doubted."""
         while True:
             with contextlib.suppress(ApiError):  # the API server is away: the next beat asks again
-                doubted = {node["metadata"]["name"] for node in await self._listed() if not _is_ready(node)}
+                listed = {node["metadata"]["name"]: node for node in await self._listed()}
+                for node in self.all.values():
+                    if node.fresh and node.powered and node.name not in listed:
+                        await self._register(node)
+                    node.fresh = False
+                doubted = {name for name, node in listed.items() if not _is_ready(node)}
                 powered = [node for node in self.all.values() if node.powered]
                 await asyncio.gather(*(self._beat(node, node.name in doubted) for node in powered))
             await asyncio.sleep(_BEAT_S)

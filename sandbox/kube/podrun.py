@@ -63,6 +63,7 @@ class KubeNode(Node):
         self.instances = self.here
         self.power = asyncio.Event()
         self.power.set()
+        self.fresh = False
 
     async def switch(self, on: bool) -> None:
         """Give or take the power; without it nothing of it speaks to the API server either."""
@@ -70,6 +71,7 @@ class KubeNode(Node):
             for instance in self.here:
                 instance.restarts += 1
         if on:
+            self.fresh = True  # a kubelet that starts registers its node, also where somebody has deleted that
             self.power.set()
         else:
             self.power.clear()
