@@ -27,6 +27,7 @@ from sandbox.stop import down
 from sandbox.topology import BUS, Topology, describe, lay_out
 
 READY_S = 30.0
+_CLUSTER_S = 120.0  # an agent that starts a control plane first
 _REPLICAS = 3
 _HOPELESS_RESTARTS = 6
 
@@ -42,7 +43,7 @@ class Wish:
 
     @property
     def kubernetes(self) -> bool:
-        """Whether it is to run on its own Kubernetes."""
+        """Whether the API server says what runs where."""
         return "kubernetes" in self.features
 
 
@@ -56,8 +57,8 @@ def up(box: Box, wish: Wish, say: Callable[[str], None]) -> dict[str, Any] | Non
     if state and state["describe"]["state"] == "up" and agent_process(box):
         if wish.plant:
             raise Refused("up: a sandbox is up already and nothing can be planted in it; first: muster sandbox down")
-        if missing := [name for name in wish.features if name not in state["describe"]["features"]]:
-            raise Refused(f"up: a sandbox without {', '.join(missing)} is up already; first: muster sandbox down")
+        if missing := set(wish.features) - set(state["describe"]["features"]):
+            raise Refused(f"up: the sandbox is up without {', '.join(sorted(missing))}; first: muster sandbox down")
         return None
     pods = StaticPods(wish.manifests, wish.features).pods()
     topology = lay_out(pods)
@@ -78,7 +79,7 @@ def _start(box: Box, wish: Wish, topology: Topology, parts: Mapping[str, Found])
     for pod in topology.pods:  # a dangling reference is a mistake of the manifest: say it before anything runs
         resolver.runnable(pod)
     agent = _start_agent(box, wish)
-    _wait_for_agent(box, agent)
+    _wait_for_agent(box, agent, _CLUSTER_S if wish.kubernetes else READY_S)
     objects = _to_kubernetes(box, wish, described) if wish.kubernetes else []
     if topology.regions():
         asyncio.run(_provision(topology, lambda: agent.poll() is None))
@@ -167,13 +168,13 @@ def _replicas(bus: Sequence[str]) -> int:
     return min(_REPLICAS, len(bus))
 
 
-def _wait_for_agent(box: Box, agent: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + READY_S
+def _wait_for_agent(box: Box, agent: "subprocess.Popen[bytes]", timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
     while not box.agent_file.exists():
         if agent.poll() is not None:
             raise SandboxError(f"agent: ended with {agent.returncode}: {last_line(box.agent_log)}")
         if time.monotonic() > deadline:
-            raise SandboxError(f"agent: not there after {READY_S:g} s; see {box.agent_log}")
+            raise SandboxError(f"agent: not there after {timeout_s:g} s; see {box.agent_log}")
         time.sleep(0.01)
 
 

@@ -50,20 +50,27 @@ class Nodes:
     async def keep(self) -> None:
         """Renew the lease of every node that has power, each second, and say it is ready where that is doubted."""
         while True:
-            with contextlib.suppress(ApiError):  # the API server is away: the next beat asks again
-                doubted = {node["metadata"]["name"] for node in await self._listed() if not _is_ready(node)}
-                powered = [node for node in self.all.values() if node.powered]
-                await asyncio.gather(*(self._beat(node, node.name in doubted) for node in powered))
+            beats = [self._beat(node) for node in self.all.values() if node.powered]
+            await asyncio.gather(*beats, self._look_after())
             await asyncio.sleep(_BEAT_S)
+
+    async def _beat(self, node: KubeNode) -> None:
+        with contextlib.suppress(ApiError):  # the API server is away: the next beat tries again
+            await self._renew(node)
+
+    async def _look_after(self) -> None:
+        """Register nodes that came back and are not known any more; say that those are ready which are doubted."""
+        with contextlib.suppress(ApiError):
+            listed = {node["metadata"]["name"]: node for node in await self._listed()}
+            for node in [node for node in self.all.values() if node.powered]:
+                if node.name in listed and not _is_ready(listed[node.name]):
+                    await self._say_ready(node)
+                elif node.fresh and node.name not in listed:
+                    await self._register(node)
+                node.fresh = False
 
     async def _listed(self) -> list[Object]:
         return list((await self._api.get("/api/v1/nodes", resourceVersion="0"))["items"])
-
-    async def _beat(self, node: KubeNode, doubted: bool) -> None:
-        with contextlib.suppress(ApiError):
-            await self._renew(node)
-            if doubted and node.powered:
-                await self._say_ready(node)
 
     async def _register(self, node: KubeNode) -> None:
         labels = {

@@ -14,7 +14,7 @@ import orjson
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from sandbox.home import Box
-from sandbox.links import HOST, Link, pairs
+from sandbox.links import HOST, WAN, Link, pairs
 from sandbox.node.pods import Pod
 from sandbox.node.resolve import Resolver
 from sandbox.ports import allocate, is_free
@@ -118,7 +118,8 @@ class Places:
 
     async def _tell(self, method: str, links: list[Row]) -> None:
         """Write the file from which Toxiproxy starts, and tell the one that runs; it may just be away."""
-        rows = [{key: link[key] for key in ("name", "listen", "upstream")} | {"enabled": True} for link in self.links]
+        keys = ("name", "listen", "upstream")
+        rows = [{**{key: link[key] for key in keys}, "enabled": link["group"] != WAN} for link in self.links]
         (self._box.conf / "toxiproxy.json").write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
         if not (links and self._toxiproxy):
             return

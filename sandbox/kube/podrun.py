@@ -20,12 +20,14 @@ from sandbox.node.instance import Children, Instance
 from sandbox.node.nodes import Node
 from sandbox.node.readiness import is_ready
 from sandbox.node.resolve import Resolver, Runnable
+from sandbox.node.wan import Wan
+from sandbox.topology import BUS
 from sandbox.truth.log import TruthLog
 
 HOST_IP = "127.0.0.1"
 _BEAT_S = 1.0  # how often a status is looked at without a reason: a process may be stopped by anybody's signal
 _RETRY_S = 0.2
-_BUS = "order-bus"
+_LINKS = "links"
 _BUS_PORTS = {"client", "routes", "http"}
 
 
@@ -61,6 +63,7 @@ class KubeNode(Node):
         self.instances = self.here
         self.power = asyncio.Event()
         self.power.set()
+        self.fresh = False
 
     async def switch(self, on: bool) -> None:
         """Give or take the power; without it nothing of it speaks to the API server either."""
@@ -68,6 +71,7 @@ class KubeNode(Node):
             for instance in self.here:
                 instance.restarts += 1
         if on:
+            self.fresh = True  # a kubelet that starts registers its node, also where somebody has deleted that
             self.power.set()
         else:
             self.power.clear()
@@ -163,6 +167,8 @@ class PodRun:
         pod_name = self.pod["metadata"]["name"]
         self.instance = PodInstance(spec, keeper.children, keeper.truth, pod_name, self.node.name)
         self.instance.tell = self.wake.set
+        if spec.service == _LINKS:
+            self.instance.make_ready = Wan(keeper.resolver.described).slow_down
         self.instance.set_power(self.node.powered)
         keeper.instances[name] = self.instance
         self.node.here.append(self.instance)
@@ -190,7 +196,7 @@ class PodRun:
         if not owner_of(self.pod).keeps:
             shutil.rmtree(volume, ignore_errors=True)
         volume.mkdir(parents=True, exist_ok=True)
-        if pod.service == _BUS and pod.ports.keys() >= _BUS_PORTS:
+        if pod.service == BUS and pod.ports.keys() >= _BUS_PORTS:
             described = {"instances": list(keeper.places.rows.values()), "links": keeper.places.links}
             write_config(described, name, pod.zone, box.conf, box.data)
         return keeper.resolver.runnable(pod)

@@ -18,10 +18,11 @@ from tests.sandbox.box import SERVE, TestBox, until
 from tests.sandbox.gateway_box import ORDER, now_ms
 from tests.sandbox.kube_box import Kubectl, built
 
-pytestmark = [pytest.mark.sandbox, built]
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300), built]
 
 ZONES = {"tyo-a", "tyo-b", "tyo-c"}
-PLENTY_S = 40  # of a machine that is busy with something else
+UP_S = 150
+PLENTY_S = 40  # both of a machine that is busy with something else
 WEB = f"""
 apiVersion: apps/v1
 kind: Deployment
@@ -93,8 +94,9 @@ class KubeBox:
 def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeBox]:
     """One for all tests, which leave it as they found it; its end is the last test's, after which nothing is left."""
     made = TestBox(tmp_path_factory.mktemp("box"))
-    made.up("--kubernetes", bundled=True)
     try:
+        with made.popen("up", "--kubernetes") as process:
+            assert process.communicate(timeout=UP_S)[1].endswith("kubernetes 1.34.4)\n")
         described = made.describe()
         yield KubeBox(made, Kubectl(Path(described["kubernetes"]["kubeconfig"])), described)
     finally:
