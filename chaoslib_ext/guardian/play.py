@@ -36,7 +36,8 @@ class Player:
     One fault that will not go never delays the undo of the others by more than one try.
     """
 
-    def __init__(self, ledger: Ledger, *, give_up_s: float = GIVE_UP_S, say: Say = to_stderr) -> None:
+    def __init__(self, ledger: Ledger, *, give_up_s: float | None = None, say: Say = to_stderr) -> None:
+        """`give_up_s` None: GIVE_UP_S, or the patience that a verb asks for where it is longer."""
         self._ledger, self._give_up_s, self._say = ledger, give_up_s, say
         self.gone_s = GONE_S
         self._refused_since: dict[str, float] = {}
@@ -49,13 +50,20 @@ class Player:
         left, started, rounds = list(entries), time.monotonic(), 0
         while left:
             left = [entry for entry in left if not self._settled(entry, reasons)]
-            if not left or time.monotonic() - started >= self._give_up_s:
+            passed = time.monotonic() - started
+            for entry in [entry for entry in left if passed >= self._patience_s(entry)]:
+                self._orphan(entry, reasons.get(entry.fault_id, "no reason known"))
+                left.remove(entry)
+            if not left:
                 break
             time.sleep(BACKOFF_S[min(rounds, len(BACKOFF_S) - 1)])
             rounds += 1
-        for entry in left:
-            self._orphan(entry, reasons.get(entry.fault_id, "no reason known"))
         return list(entries)
+
+    def _patience_s(self, entry: Entry) -> float:
+        if self._give_up_s is not None:
+            return self._give_up_s
+        return max(GIVE_UP_S, *(_patience_s(recipe) for recipe in entry.recipes), 0.0)
 
     def _settled(self, entry: Entry, reasons: dict[str, str]) -> bool:
         """One try at one fault: order all its recipes, backwards, then look at each."""
@@ -117,6 +125,13 @@ class Player:
         problem = self._ledger.force("state", fault_id=entry.fault_id, state=str(state), **data)
         if problem:
             self._say(f"{problem}; undoing all the same")
+
+
+def _patience_s(recipe: Mapping[str, Any]) -> float:
+    try:
+        return float(getattr(verbs.find(str(recipe.get("verb"))), "patience_s", 0.0))
+    except (KeyError, ImportError):
+        return 0.0
 
 
 def by_hand(recipe: Mapping[str, Any]) -> str:

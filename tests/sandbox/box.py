@@ -134,10 +134,10 @@ def until[T](ask: Callable[[], T], timeout_s: float = 10.0) -> T:
 
 
 @contextmanager
-def exchange(home: Path) -> Iterator[TestBox]:
-    """The whole sandbox as it is shipped; nothing of it is left afterwards."""
+def exchange(home: Path, *words: str) -> Iterator[TestBox]:
+    """The whole sandbox as it is shipped, with what `words` of `up` add; nothing of it is left afterwards."""
     made = TestBox(home)
-    made.up(bundled=True)
+    made.up(*words, bundled=True)
     try:
         yield made
     finally:

@@ -56,6 +56,8 @@ class Start(_CloudVerb):
     """`cloud.start` {ids, zone, ports}: instances run again."""
 
     name = "cloud.start"
+    patience_s = 55.0
+    """A machine boots; whoever asks the guardian waits for a minute."""
 
     def order(self, cloud: Cloud, args: Args) -> None:
         """Start those that are stopped."""
