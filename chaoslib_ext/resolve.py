@@ -55,7 +55,7 @@ class WordsResolver:
 
 
 def _dump(fault: Fault) -> dict[str, Any]:
-    return fault.model_dump(mode="json", exclude_none=True)
+    return fault.model_dump(mode="json", exclude_none=True, by_alias=True)
 
 
 def planned_trace(load: Load, environment: Environment | None = None) -> PlannedTrace:

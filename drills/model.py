@@ -50,7 +50,7 @@ Count = Annotated[int, Field(ge=0, strict=True)]
 
 
 LONGEST_JITTER_S = 60.0
-LATER_IN_LOAD = ("transform", "jitter", "sessions", "seed", "workers")
+LATER_IN_LOAD = ("transform", "jitter", "sessions", "seed", "workers", "dial")
 """Keys of a load that are written only where they differ from their default: plans from before they came keep their
 hash."""
 
@@ -60,7 +60,8 @@ class Load(Model):
 
     `transform`: steps that make another trace of it first. `jitter`: each operation of a copy comes later by up to so
     much. `sessions`: fold the trace onto so many. `seed`: what copies and their jitter are drawn from. `workers`: load
-    processes that share the sessions.
+    processes that share the sessions. `dial`: whether clients go to the venue's addresses, or by its names, as its
+    resolver tells them, and over TLS.
     """
 
     trace: Text
@@ -72,6 +73,7 @@ class Load(Model):
     seed: int = Field(default=1, ge=0, le=2**63 - 1, strict=True)
     workers: int = Field(default=1, ge=1, le=16, strict=True)
     outage: Outage = "retry-idempotent"
+    dial: Literal["address", "name"] = "address"
 
     @field_validator("jitter")
     @classmethod

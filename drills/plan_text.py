@@ -79,6 +79,8 @@ def _how(load: Load) -> Iterator[str]:
         yield f"seed {load.seed}"
     if load.workers != 1:
         yield f"by {load.workers} workers"
+    if load.dial == "name":
+        yield "dialled by name over TLS"
 
 
 def transform_texts(load: Load) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox import links, nats
+from sandbox import links, names, nats
 from sandbox.agent_client import agent_process, instances
 from sandbox.errors import BadUse, Refused, SandboxError
 from sandbox.exchange.plants import KNOWN
@@ -108,6 +108,7 @@ def _write_files(box: Box, wish: Wish, topology: Topology, parts: Mapping[str, F
     versions = {name.removesuffix("-server"): found.version or "?" for name, found in parts.items()}
     described = describe(topology, box, secrets.token_hex(4), versions, bool(wish.plant))
     described["features"] = wish.features
+    names.prepare(topology, box, described)
     for pod in topology.of_service("order-bus"):
         nats.write_config(described, pod.name, pod.zone, box.conf, box.data)
     write_json(box.state_file, _state(described, parts))

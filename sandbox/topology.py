@@ -76,8 +76,11 @@ def hosts_of(pods: Sequence[Pod]) -> dict[str, str]:
 
 
 def _shared(pod: Pod, host: str, port: str) -> tuple[str, ...]:
-    """What pods must have in common to have one number for a port: their service, each on a host of its own."""
-    return (pod.name, port) if host == HOST else (pod.region or "", pod.service, port)
+    """What pods must have in common to have one number for a port: their service, each on a host of its own.
+
+    In every region the same: a name that leads elsewhere changes the address, never the port.
+    """
+    return ("", pod.name, port) if host == HOST else (pod.service, port)
 
 
 def describe(topology: Topology, box: Box, box_id: str, versions: Mapping[str, str], planted: bool) -> dict[str, Any]:

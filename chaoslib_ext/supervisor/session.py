@@ -215,8 +215,9 @@ class Session:
 
 
 def load_config(plan: Plan, run: RunDir, venue: Mapping[str, Any]) -> LoadConfig:
-    """What the load of a plan is told."""
+    """What the load of a plan is told. Raises Refused where it is to dial names that the venue does not have."""
     from loadgen.config import LoadConfig
+    from loadgen.venues.named import by_name
 
     load = plan.load
     return LoadConfig(
@@ -231,7 +232,7 @@ def load_config(plan: Plan, run: RunDir, venue: Mapping[str, Any]) -> LoadConfig
         seed=load.seed,
         workers=load.workers,
         outage=load.outage,
-        venue=dict(venue),
+        venue=by_name(venue) if load.dial == "name" else dict(venue),
         timeout_ms=plan.client_timeout_ms,
         limits_ms=plan.limits_ms,
         duration_s=load_s(plan),

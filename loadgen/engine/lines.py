@@ -14,6 +14,7 @@ class State(Enum):
     """How far a connection is."""
 
     IDLE = "closed"
+    RESOLVING = "looking up its name"
     CONNECTING = "connecting"
     GREETING = "signing in"
     READY = "ready"
@@ -25,6 +26,7 @@ class Line:
 
     session: int
     endpoint: int
+    turn: int = 0  # grows with every connection: which endpoint, and which of its addresses, is next
     state: State = State.IDLE
     socket: Socket | None = None
     tls: Tls | None = None

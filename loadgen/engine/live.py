@@ -102,9 +102,9 @@ class Live:
         self._told = whole
         return since
 
-    def save(self, path: Path, engine: Engine, opened: int = 0) -> None:
-        """Write the histograms of the whole run, how cancels and amends found their orders, and how many connections
-        were opened, as JSON."""
+    def save(self, path: Path, engine: Engine, opened: int = 0, unresolved: int = 0) -> None:
+        """Write the histograms of the whole run, how cancels and amends found their orders, how many connections
+        were opened, and how many were not for want of an address of a name, as JSON."""
         kinds = {
             kind: {"from_schedule": schedule.summary(), "from_send": send.summary()}
             for kind, (schedule, send) in self._whole.items()
@@ -117,6 +117,7 @@ class Live:
             "kinds": kinds,
             "without_order_id": correlation,
             "connections_opened": opened,
+            "connections_unresolved": unresolved,
         }
         write_atomic(path, orjson.dumps(data, option=orjson.OPT_INDENT_2))
 

@@ -1,7 +1,8 @@
 """The connections of all sessions, on non-blocking sockets and one epoll, spread over the venue's endpoints.
 
-Nothing here blocks or sleeps. A connection that dies goes to the next endpoint at once; where opening one fails, after
-50 ms. New connections are paced: thousands of clients that come back at once would be a second disaster.
+Nothing here blocks or sleeps. A connection that dies goes to the next endpoint at once; where opening one fails, also
+for want of an address of its name, after 50 ms. New connections are paced: thousands of clients that come back at once
+would be a second disaster. Where a name leads elsewhere, connections follow when they are opened anew, as real ones.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import errno
 import random
 import select
 import socket
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from loadgen.engine.lines import Line, State
+from loadgen.engine.names import Found, Names, SystemNames, is_address
 from loadgen.engine.ops import Budget
 from loadgen.engine.queues import Queues
 from loadgen.engine.signals import Down, Event, Heard, Lost, Up, Written
@@ -40,7 +43,8 @@ class Pool:
     """Connections by session: one each, or, where the wire is serial, up to `connections`.
 
     `make_socket` and `make_epoll` let a caller whose process patches the standard library pass the real ones;
-    `tls` makes the encrypted side of a connection to an endpoint that asks for it.
+    `tls` makes the encrypted side of a connection to an endpoint that asks for it, `names` finds the addresses of those
+    that are names.
     """
 
     def __init__(
@@ -53,15 +57,19 @@ class Pool:
         connects_per_s: float = 500.0,
         timeout_ns: int = 2000 * MS,
         tls: Callable[[str], Tls] | None = None,
+        names: Names | None = None,
         make_socket: Callable[..., socket.socket] = socket.socket,
         make_epoll: Callable[[], Any] | None = None,
     ) -> None:
         self._wire, self._make_socket, self._tls = wire, make_socket, tls
+        self._names = names or SystemNames(lambda work: threading.Thread(target=work, daemon=True).start())
+        self._unnamed: dict[str, dict[Line, None]] = {}  # waiting for the addresses of a host
         self._epoll = (make_epoll or select.epoll)()
         self._rng = random.Random(seed)
         self._lines = {
             session: [
-                Line(session, (session + k) % len(wire.endpoints)) for k in range(connections if wire.serial else 1)
+                Line(session, (session + k) % len(wire.endpoints), session + k)
+                for k in range(connections if wire.serial else 1)
             ]
             for session in sessions
         }
@@ -77,6 +85,7 @@ class Pool:
         self._queues = Queues(timeout_ns) if wire.serial else None
         self._now = 0
         self.opened = 0
+        self.unresolved = 0  # connections that found no address of their endpoint's name
         self.last_error = "not tried yet"
 
     def ready(self, session: int) -> bool:
@@ -134,6 +143,9 @@ class Pool:
                         self._serve(line.session, told=True)
         for line in tuple(self._blocked):
             self._flush(line)
+        if self._unnamed:
+            for found in self._names.poll(now_ns):
+                self._resolved(found, now_ns)
         if now_ns - self._timer_ns >= _TIMER_NS:
             self._timer_ns = now_ns
             self._opening.refill(now_ns)
@@ -167,6 +179,7 @@ class Pool:
                 line.socket.close()
                 line.socket, line.state = None, State.IDLE
         self._by_fd.clear()
+        self._names.close()
         self._epoll.close()
 
     # -- opening -----------------------------------------------------------------------------------------------------
@@ -188,9 +201,29 @@ class Pool:
             self._put(line, line.conversation.ping())
 
     def _open(self, line: Line, now_ns: int) -> None:
+        host = self._wire.endpoints[line.endpoint].host.lower().rstrip(".")
+        addresses = (host,) if is_address(host) else self._names.look(host, now_ns)
+        if addresses is None:
+            line.state, line.due_ns = State.RESOLVING, now_ns + OPEN_TIMEOUT_NS
+            self._unnamed.setdefault(host, {})[line] = None
+            return
+        self._dial(line, addresses, now_ns)
+
+    def _resolved(self, found: Found, now_ns: int) -> None:
+        for line in self._unnamed.pop(found.host, ()):
+            if line.state is not State.RESOLVING:
+                continue  # it has given up waiting
+            if found.addresses:
+                self._dial(line, found.addresses, now_ns)
+            else:
+                self.unresolved += 1
+                self._drop(line, now_ns, found.reason)
+
+    def _dial(self, line: Line, addresses: Sequence[str], now_ns: int) -> None:
         target = self._wire.endpoints[line.endpoint]
+        address = addresses[line.turn // len(self._wire.endpoints) % len(addresses)]
         try:
-            sock = self._make_socket(socket.AF_INET6 if ":" in target.host else socket.AF_INET, socket.SOCK_STREAM)
+            sock = self._make_socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
         except OSError as error:  # too many open files: others may close some
             self._drop(line, now_ns, error.strerror or str(error))
             return
@@ -202,8 +235,8 @@ class Pool:
             if target.tls:
                 assert self._tls is not None
                 line.tls = self._tls(target.host)
-            result = sock.connect_ex((target.host, target.port))
-        except (OSError, ValueError) as error:  # a name that does not resolve, or is none
+            result = sock.connect_ex((address, target.port))
+        except (OSError, ValueError) as error:  # ValueError: what is no name cannot be proved by a certificate
             self._drop(line, now_ns, getattr(error, "strerror", None) or str(error))
             return
         if result not in (0, errno.EINPROGRESS):
@@ -302,7 +335,8 @@ class Pool:
         was_ready = line.state is State.READY
         self._blocked.discard(line)
         line.socket, line.state, line.tls, line.conversation = None, State.IDLE, None, None
-        line.endpoint = (line.endpoint + 1) % len(self._wire.endpoints)
+        line.turn += 1
+        line.endpoint = line.turn % len(self._wire.endpoints)
         lived = was_ready and (line.useful or now_ns - line.ready_ns >= BACK_OFF_NS)
         line.due_ns = now_ns if lived else now_ns + BACK_OFF_NS
         if self._queues is not None:

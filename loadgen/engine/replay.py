@@ -21,13 +21,15 @@ from loadgen.engine import tls
 from loadgen.engine.core import Engine, State
 from loadgen.engine.files import LoadFiles
 from loadgen.engine.live import Live
+from loadgen.engine.names import Names, ResolverNames, SystemNames
 from loadgen.engine.ops import Decided
 from loadgen.engine.pool import Pool
-from loadgen.engine.sendable import check_loopback, wire_for
+from loadgen.engine.sendable import SANDBOXES, check_loopback, wire_for
 from loadgen.engine.watch import MS, Terms
 from loadgen.engine.windows import TICK_NS
 from loadgen.sanitise import check_target
 from loadgen.trace import Trace
+from loadgen.venues.endpoints import resolver_of
 from loadgen.witness import ChunkWriter, Cursor, Spawn
 
 BEAT_NS, SLOW_BEAT_NS, MANY = 4 * MS, 20 * MS, 500
@@ -83,7 +85,8 @@ class Replay:
         self._next_line_ns = self._next_beat_ns = 0
         self._stop_asked = self._stopping = False
         try:
-            self._prepare(partial(Pool, make_socket=make_socket, make_epoll=make_epoll))
+            names = self._names(make_socket)
+            self._prepare(partial(Pool, make_socket=make_socket, make_epoll=make_epoll, names=names))
         except MusterError as error:
             self._fail(str(error))
             raise
@@ -194,6 +197,14 @@ class Replay:
         )
         self._connect_until_ns = self._clock() + CONNECT_NS + round(1e9 * len(members) / config.connects_per_s)
 
+    def _names(self, make_socket: Callable[..., socket.socket]) -> Names:
+        """By the venue's own resolver where it names one."""
+        asked = resolver_of(self._config.venue)
+        here_only = str(self._config.venue["type"]) in SANDBOXES
+        if asked is None:
+            return SystemNames(self._spawn, here_only=here_only)
+        return ResolverNames(asked, here_only=here_only, make_socket=make_socket)
+
     def _recorded(self) -> Trace:
         """What is played: the trace behind its transforms, as far as the venue can be sent it."""
         config, first = self._config, self._config.worker in (None, 0)
@@ -204,7 +215,7 @@ class Replay:
         recorded, self._wire, left_out = wire_for(
             recorded, lambda part: venue.wire(part, config.run_id, config.venue, config.seed)
         )
-        check_loopback(kind, self._wire)
+        check_loopback(kind, self._wire, resolver_of(config.venue))
         self._live.business = self._wire.business
         if left_out and first:
             write_atomic(self._run.load / "left-out.json", orjson.dumps(left_out))
@@ -290,7 +301,7 @@ class Replay:
         if self._writer.failure:
             raise self._writer.failure
         self._pool.close()
-        self._live.save(self._files.histograms, self.engine, self._pool.opened)
+        self._live.save(self._files.histograms, self.engine, self._pool.opened, self._pool.unresolved)
         self._live.write(self._clock(), "done", self.engine)
         return False
 

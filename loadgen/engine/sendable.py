@@ -12,6 +12,7 @@ import pyarrow as pa
 from drills.errors import DefinitionError, Refused
 from loadgen import trace as traces
 from loadgen import venues
+from loadgen.engine.names import is_address
 from loadgen.trace import Trace
 from loadgen.venues.wire import Wire
 
@@ -47,10 +48,14 @@ def _only(trace: Trace, kinds: frozenset[str] | set[str]) -> Trace:
     return traces.of(trace.name, table, trace.grid, trace.provenance, trace.duration_ns)
 
 
-def check_loopback(venue_type: str, wire: Wire) -> None:
-    """Raise Refused where something that calls itself the sandbox is not on this machine."""
+def check_loopback(venue_type: str, wire: Wire, resolver: str | None = None) -> None:
+    """Raise Refused where something that calls itself the sandbox is not on this machine.
+
+    Names that a resolver of this machine knows pass; where they lead is looked at when they are dialled.
+    """
+    known_here = resolver is not None and _is_loopback(resolver.rpartition(":")[0])
     for endpoint in wire.endpoints if venue_type in SANDBOXES else ():
-        if not _is_loopback(endpoint.host):
+        if not _is_loopback(endpoint.host) and (is_address(endpoint.host) or not known_here):
             raise Refused(
                 "environment", f"venue {venue_type} at {endpoint} is not on this machine; nothing was touched"
             )

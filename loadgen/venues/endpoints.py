@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,6 +44,21 @@ def endpoints(venue: Mapping[str, Any], key: str, *schemes: str) -> tuple[Endpoi
     if not isinstance(urls, Sequence) or not urls:
         raise DefinitionError(f"venue.{key}", "no address", hint=f"list one or more {schemes[0]}:// addresses")
     return tuple(endpoint(str(url), *schemes) for url in urls)
+
+
+def resolver_of(venue: Mapping[str, Any]) -> str | None:
+    """The resolver that knows the venue's names, as "address:port"; None: the system's. Raises DefinitionError."""
+    given = venue.get("resolver")
+    if given is None:
+        return None
+    host, _, port = str(given).rpartition(":")
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+        if not 0 < int(port) < 65536:
+            raise ValueError
+    except ValueError as error:
+        raise DefinitionError("venue.resolver", f"{given!r} is no address", hint="write 127.0.0.1:53") from error
+    return f"[{address}]:{int(port)}" if address.version == 6 else f"{address}:{int(port)}"
 
 
 def authority(target: Endpoint) -> str:

@@ -14,7 +14,7 @@ import orjson
 import requests
 
 from drills.errors import ComponentError
-from loadgen.venues import AuditResult, CanaryResult, audit, bybit_v5
+from loadgen.venues import AuditResult, CanaryResult, audit, bybit_v5, named
 
 TIMEOUT_S = 2.0
 LIMIT_MS = 500
@@ -43,7 +43,7 @@ class Sandbox:
         errors: Counter[str] = Counter()
         ok = 0
         name = f"canary-{secrets.token_hex(4)}"
-        with requests.Session() as session:
+        with named.session(venue) as session:
             for number in range(n):
                 url, link = venue["rest"][number % len(venue["rest"])], f"{name}-{number}"
                 began = time.monotonic()

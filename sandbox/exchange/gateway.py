@@ -1,6 +1,7 @@
 """The gateway process: `python -m sandbox.exchange.gateway`, configured by environment variables only.
 
-Clients come in by REST and WebSocket, their requests are checked here and carried out by the leading engine.
+Clients come in by REST and WebSocket, plain or over TLS; their requests are checked here and carried out by the leading
+engine. The certificate is taken anew when its file changes, or on SIGHUP.
 Exit codes: 0 after SIGTERM or SIGINT, 2 for a wrong environment, 70 when a port or the truth log fails.
 """
 
@@ -31,6 +32,7 @@ from sandbox.exchange.gateway_metrics import GatewayMetrics
 from sandbox.exchange.gateway_outbox import Outbox
 from sandbox.exchange.gateway_rest import Rest
 from sandbox.exchange.gateway_sessions import MAX_FRAME, Session, accept
+from sandbox.exchange.gateway_tls import Certificate
 from sandbox.exchange.signing import Keyring
 from sandbox.truth.log import TruthLog
 
@@ -40,7 +42,10 @@ log = logging.getLogger("gateway")
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
-    """What the environment says; `engines` maps a name to host and port; no binary protocol without its port."""
+    """What the environment says; `engines` maps a name to host and port.
+
+    Without its port there is no binary protocol, and no TLS; `certificate` is the files of it and of its key.
+    """
 
     instance: str
     zone: str
@@ -51,11 +56,14 @@ class GatewayConfig:
     truth: Path
     binary_port: int | None = None
     host: str = "127.0.0.1"
+    https_port: int | None = None
+    wss_port: int | None = None
+    certificate: tuple[Path, Path] | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> GatewayConfig:
         """Read `env`; raises BadUse that names the variable."""
-        binary = env.get("MUSTER_BINARY_PORT", "")
+        secure = any(env.get(name) for name in ("MUSTER_HTTPS_PORT", "MUSTER_WSS_PORT"))
         return cls(
             instance=_get(env, "MUSTER_INSTANCE"),
             zone=_get(env, "MUSTER_ZONE"),
@@ -64,8 +72,11 @@ class GatewayConfig:
             engines=_engines(_get(env, "MUSTER_ENGINES")),
             master=_secret(Path(_get(env, "MUSTER_SECRET_FILE"))),
             truth=Path(_get(env, "MUSTER_TRUTH")),
-            binary_port=_port(binary, "MUSTER_BINARY_PORT") if binary else None,
+            binary_port=_optional_port(env, "MUSTER_BINARY_PORT"),
             host=env.get("MUSTER_HOST", "127.0.0.1"),
+            https_port=_optional_port(env, "MUSTER_HTTPS_PORT"),
+            wss_port=_optional_port(env, "MUSTER_WSS_PORT"),
+            certificate=(Path(_get(env, "MUSTER_TLS_CERT")), Path(_get(env, "MUSTER_TLS_KEY"))) if secure else None,
         )
 
 
@@ -80,6 +91,10 @@ def _port(text: str, name: str) -> int:
     if not (text.isascii() and text.isdecimal() and 0 < int(text) < 65536):
         raise BadUse(f"gateway: {name} is not a port: {text!r}")
     return int(text)
+
+
+def _optional_port(env: Mapping[str, str], name: str) -> int | None:
+    return _port(env[name], name) if env.get(name) else None
 
 
 def _engines(text: str) -> dict[str, tuple[str, int]]:
@@ -112,11 +127,19 @@ class Gateway:
         self._failure: OSError | None = None
         self._sessions: set[Session] = set()
         self._truth = TruthLog(config.truth)
+        self._certificate = Certificate(*config.certificate) if config.certificate else None
         metrics = GatewayMetrics()
+        if self._certificate:
+            metrics.show_certificate(self._certificate)
         outbox = Outbox(loop, self._truth, metrics, self._fail)
         self.router = Router(config.instance, config.engines, outbox, metrics)
         self._desk = Desk(self.router, outbox, metrics, Keyring(config.master))
         self._binary = BinaryDoor(self._desk)
+
+    def reload(self) -> None:
+        """Take the certificate anew; nobody who is connected is dropped."""
+        if self._certificate:
+            self._certificate.reload()
 
     def stop(self) -> None:
         """Take no new clients, wait for what is pending, and end."""
@@ -142,9 +165,9 @@ class Gateway:
         await runner.setup()
         links = asyncio.create_task(self.router.run())
         links.add_done_callback(lambda _task: self._stop.set())
+        watch = asyncio.create_task(self._certificate.watch()) if self._certificate else None
         try:
-            await web.TCPSite(runner, self._config.host, self._config.rest_port, shutdown_timeout=0.5).start()
-            servers = await self._listen()
+            servers = await self._listen(runner)
             gc.collect()
             gc.freeze()
             log.info("ready: rest %d ws %d", self._config.rest_port, self._config.ws_port)
@@ -153,6 +176,8 @@ class Gateway:
                 server.close()
             await self._drain()
         finally:
+            if watch:
+                watch.cancel()
             links.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await links
@@ -163,10 +188,16 @@ class Gateway:
         if self._failure is not None:
             raise self._failure
 
-    async def _listen(self) -> list[asyncio.Server]:
+    async def _listen(self, runner: web.AppRunner) -> list[asyncio.Server]:
         config = self._config
-        accept_ws = partial(accept, self._desk, self._sessions)
-        servers = [await ws_create_server(accept_ws, config.host, config.ws_port, max_frame_size=MAX_FRAME)]
+        context = self._certificate.context if self._certificate else None
+        await web.TCPSite(runner, config.host, config.rest_port, shutdown_timeout=0.5).start()
+        if config.https_port is not None:
+            await web.TCPSite(runner, config.host, config.https_port, ssl_context=context, shutdown_timeout=0.5).start()
+        make = partial(ws_create_server, partial(accept, self._desk, self._sessions), config.host)
+        servers = [await make(config.ws_port, max_frame_size=MAX_FRAME)]
+        if config.wss_port is not None:
+            servers.append(await make(config.wss_port, max_frame_size=MAX_FRAME, ssl=context))
         if config.binary_port is not None:
             servers.append(await self._binary.open(config.host, config.binary_port))
         return servers
@@ -188,6 +219,7 @@ async def serve(config: GatewayConfig) -> None:
     gateway = Gateway(config, loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, gateway.stop)
+    loop.add_signal_handler(signal.SIGHUP, gateway.reload)
     await gateway.run()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from sandbox.exchange.gateway_tls import Certificate
+
 _BUCKETS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 
 
@@ -32,6 +34,15 @@ class GatewayMetrics:
         self.links = Gauge("exchange_engine_link_up", "1 when connected", ["engine"], registry=self.registry)
         self._counters: dict[tuple[str, int], Counter] = {}
         self._histograms: dict[str, Histogram] = {}
+
+    def show_certificate(self, certificate: Certificate) -> None:
+        """Tell how long the certificate is valid, and how often it was taken anew."""
+        left = Gauge("exchange_certificate_expires_seconds", "Time left, below 0 when over", registry=self.registry)
+        left.set_function(lambda: certificate.expires_in_s)
+        taken = Gauge("exchange_certificate_reloads", "Times that it was taken anew", registry=self.registry)
+        taken.set_function(lambda: certificate.reloads)
+        refused = Gauge("exchange_certificate_refused", "Times that it could not be taken", registry=self.registry)
+        refused.set_function(lambda: certificate.refused)
 
     def answered(self, op: str, code: int, seconds: float) -> None:
         """Count one answer with its latency in seconds."""
