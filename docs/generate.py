@@ -44,8 +44,11 @@ CODES = {
 
 REFUSALS = {
     "blast-radius": "the drill touches more zones than the policy of the environment allows",
+    "cloud-identity": "the keys belong to another account than the environment's",
+    "cloud-permission": "the account may not do what a fault does, as a dry run has shown",
     "environment": "the environment is not one that may be drilled yet",
     "needs-people": "a phase of the drill asks people or follows an SOP; not yet run",
+    "no-cloud": "a fault acts through a cloud and the environment has none: `muster sandbox up --aws`",
     "not-allowed": "the policy of the environment does not allow a fault of the drill",
     "not-sanitised": "the trace is not sanitised, or was changed since; it plays only against the sandbox",
     "open-orphan": "a dead run left something open on the same sandbox: `muster undo RUN` first",

@@ -43,6 +43,14 @@ def _phrase(fault: PlannedFault) -> str:
             )
         case "network.cut":
             return f"link {_link(fault)} was cut"
+        case "cloud.instance-stop":
+            return f"instance {subject} was stopped"
+        case "cloud.zone-isolate":
+            return f"zone {subject} was cut off"
+        case "cloud.target-deregister":
+            return f"the targets of {fault.params.get('zone')} left {fault.params.get('group')}"
+        case "cloud.record-switch":
+            return f"{subject} was pointed elsewhere"
     return f"{fault.fault} hit {subject}"
 
 

@@ -45,6 +45,11 @@ class Wish:
         return (self.manifests, *([CLOUD] if self.aws else []))
 
     @property
+    def ready_s(self) -> float:
+        """How long everything may take to get ready; a cloud is two seconds of work before it answers."""
+        return READY_S * (2 if self.aws else 1)
+
+    @property
     def features(self) -> list[str]:
         """What is up beyond the exchange itself."""
         return ["aws"] if self.aws else []
@@ -85,7 +90,7 @@ def _start(box: Box, wish: Wish, topology: Topology, parts: Mapping[str, Found])
     bus = topology.addresses("order-bus", "client")
     if bus:
         asyncio.run(nats.provision(bus, min(_REPLICAS, len(bus)), READY_S, lambda: agent.poll() is None))
-    _wait_until_ready(box, described["agent"])
+    _wait_until_ready(box, described["agent"], wish.ready_s)
     described["aws"] = read_json(box.aws_file)
     described["state"] = "up"
     write_json(box.state_file, _state(described, parts))
@@ -143,8 +148,8 @@ def _wait_for_agent(box: Box, agent: "subprocess.Popen[bytes]") -> None:
         time.sleep(0.01)
 
 
-def _wait_until_ready(box: Box, agent: str) -> None:
-    deadline = time.monotonic() + READY_S
+def _wait_until_ready(box: Box, agent: str, within_s: float) -> None:
+    deadline = time.monotonic() + within_s
     while True:
         waiting = [row for row in instances(agent) if not row["ready"] and not _has_finished(row)]
         if not waiting:

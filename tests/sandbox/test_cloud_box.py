@@ -64,7 +64,11 @@ def test_a_stopped_instance_is_dead_and_a_started_one_runs(box: TestBox, ec2: An
 
 @pytest.mark.parametrize(
     ("fault", "params"),
-    [("cloud.instance-stop", {"zone": "tyo-b"}), ("cloud.zone-isolate", {"zone": "tyo-b"})],
+    [
+        ("cloud.instance-stop", {"zone": "tyo-b"}),
+        ("cloud.zone-isolate", {"zone": "tyo-b"}),
+        ("cloud.target-deregister", {"zone": "tyo-b", "group": "gateway-ws"}),
+    ],
 )
 def test_a_fault_through_the_cloud_leaves_no_trace(
     box: TestBox, tmp_path: Path, fault: str, params: dict[str, str]
@@ -74,7 +78,7 @@ def test_a_fault_through_the_cloud_leaves_no_trace(
     before = world.snapshot()
     ledger = Ledger(tmp_path / "ledger.ndjson", "20260101T000000Z-test")
     witness = inject(build(fault, params), world, ledger)
-    assert all(text.endswith(("is gone", "refuses connections")) for text in witness.texts)
+    assert all(text.endswith(("is gone", "refuses connections", "for api.exchange.test")) for text in witness.texts)
     assert Player(ledger).undo(ledger.book.open(), "test")[0].state is State.VERIFIED
     until(lambda: World.diff(before, world.snapshot()) == [])  # what was started is running before it is ready
 
