@@ -38,6 +38,10 @@ PHRASES = {
     "network.reset": "connections of link {link} were reset",
     "network.slow-close": "connections of link {link} closed late",
     "network.flap": "link {link} flapped",
+    "cloud.instance-stop": "instance {subject} was stopped",
+    "cloud.zone-isolate": "zone {subject} was cut off",
+    "cloud.target-deregister": "the targets of {zone} left {group}",
+    "cloud.record-switch": "{subject} was pointed elsewhere",
     "zone.loss": "zone {zone} was lost",
     "region.loss": "region {region} was lost",
 }

@@ -46,6 +46,11 @@ class Wish:
         """Whether the API server says what runs where."""
         return "kubernetes" in self.features
 
+    @property
+    def ready_s(self) -> float:
+        """How long everything may take to get ready; a cloud is two seconds of work before it answers."""
+        return READY_S * (2 if "aws" in self.features else 1)
+
 
 def up(box: Box, wish: Wish, say: Callable[[str], None]) -> dict[str, Any] | None:
     """Start a sandbox and return its description, or None when one is up already. Call with the lock held.
@@ -83,11 +88,11 @@ def _start(box: Box, wish: Wish, topology: Topology, parts: Mapping[str, Found])
     objects = _to_kubernetes(box, wish, described) if wish.kubernetes else []
     if topology.regions():
         asyncio.run(_provision(topology, lambda: agent.poll() is None))
-    _wait_until_ready(box, described["agent"])
+    _wait_until_ready(box, described["agent"], wish.ready_s)
     if wish.kubernetes:
         from sandbox.kube.apply import wait
 
-        wait(box.kubeconfig, objects, READY_S, lambda: agent.poll() is None)
+        wait(box.kubeconfig, objects, wish.ready_s, lambda: agent.poll() is None)
     described["aws"] = read_json(box.aws_file)
     described["state"] = "up"
     write_json(box.state_file, _state(described, parts))
@@ -178,8 +183,8 @@ def _wait_for_agent(box: Box, agent: "subprocess.Popen[bytes]", timeout_s: float
         time.sleep(0.01)
 
 
-def _wait_until_ready(box: Box, agent: str) -> None:
-    deadline = time.monotonic() + READY_S
+def _wait_until_ready(box: Box, agent: str, within_s: float) -> None:
+    deadline = time.monotonic() + within_s
     while True:
         waiting = [row for row in instances(agent) if not row["ready"] and not _has_finished(row)]
         if not waiting:

@@ -6,7 +6,9 @@ the environment's or AWS's own, never one that a variable of the shell names.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import boto3
@@ -52,10 +54,13 @@ class AwsCloud:
         self.target = dict(target)
         self._places: dict[str, dict[str, str]] = dict(target.get("zones") or {})
         self._clients: dict[tuple[str, str], Any] = {}
-        core = botocore.session.Session(profile=target.get("profile"))
-        if target.get("credentials_file"):
-            core.set_config_variable("credentials_file", target["credentials_file"])
-        self._session = boto3.Session(botocore_session=core, region_name=target["region"])
+
+    @cached_property
+    def _session(self) -> Any:  # noqa: ANN401 - boto3 has no types
+        core = botocore.session.Session(profile=self.target.get("profile"))
+        if self.target.get("credentials_file"):
+            core.set_config_variable("credentials_file", self.target["credentials_file"])
+        return boto3.Session(botocore_session=core, region_name=self.target["region"])
 
     def identity(self) -> str:
         """The account id, by STS."""
@@ -205,7 +210,9 @@ class AwsCloud:
         self._routed("register_targets", group, targets)
 
     def by_hand(self, verb: str, args: Mapping[str, Any]) -> str | None:
-        """By the AWS CLI, with the keys that the target names."""
+        """By the AWS CLI, with the keys that the target names; None where it is not on the path."""
+        if shutil.which("aws") is None:
+            return None
         return _awscli.command(verb, self.target, args, self._region)
 
     def _routed(self, act: str, group: str, targets: Sequence[Mapping[str, Any]]) -> None:
@@ -307,8 +314,11 @@ class AwsCloud:
         return _answered(service, name, lambda: getattr(self._client(service, zone), name)(**arguments))
 
     def _rows(self, service: str, name: str, key: str, zone: str, **arguments: Any) -> list[Any]:  # noqa: ANN401 - JSON
-        pages = self._client(service, zone).get_paginator(name)
-        return _answered(service, name, lambda: [row for page in pages.paginate(**arguments) for row in page[key]])
+        def ask() -> list[Any]:
+            pages = self._client(service, zone).get_paginator(name)
+            return [row for page in pages.paginate(**arguments) for row in page[key]]
+
+        return _answered(service, name, ask)
 
     def _dry(self, name: str, zone: str, **arguments: Any) -> None:  # noqa: ANN401 - JSON
         try:

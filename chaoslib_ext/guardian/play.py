@@ -36,7 +36,8 @@ class Player:
     One fault that will not go never delays the undo of the others by more than one try.
     """
 
-    def __init__(self, ledger: Ledger, *, give_up_s: float = GIVE_UP_S, say: Say = to_stderr) -> None:
+    def __init__(self, ledger: Ledger, *, give_up_s: float | None = None, say: Say = to_stderr) -> None:
+        """`give_up_s` None: GIVE_UP_S, or the patience that a verb asks for where it is longer."""
         self._ledger, self._give_up_s, self._say = ledger, give_up_s, say
         self.gone_s = GONE_S
         self._refused_since: dict[str, float] = {}
@@ -58,9 +59,10 @@ class Player:
         return list(entries)
 
     def _patience_s(self, entry: Entry) -> float:
-        """How long this fault may take: ours, or longer where a recipe waits for what others start (`within_s`)."""
-        told = [recipe["args"].get("within_s") for recipe in entry.recipes if isinstance(recipe.get("args"), Mapping)]
-        return max([self._give_up_s, *(float(one) for one in told if isinstance(one, int | float))])
+        """How long this fault may take: as given, else what its verbs or recipes (`within_s`) ask for beyond GIVE_UP_S."""
+        if self._give_up_s is not None:
+            return self._give_up_s
+        return max(GIVE_UP_S, *(_patience_s(recipe) for recipe in entry.recipes), 0.0)
 
     def _settled(self, entry: Entry, reasons: dict[str, str]) -> bool:
         """One try at one fault: order all its recipes, backwards, then look at each."""
@@ -122,6 +124,16 @@ class Player:
         problem = self._ledger.force("state", fault_id=entry.fault_id, state=str(state), **data)
         if problem:
             self._say(f"{problem}; undoing all the same")
+
+
+def _patience_s(recipe: Mapping[str, Any]) -> float:
+    args = recipe.get("args")
+    told = args.get("within_s") if isinstance(args, Mapping) else None
+    try:
+        of_verb = float(getattr(verbs.find(str(recipe.get("verb"))), "patience_s", 0.0))
+    except (KeyError, ImportError):
+        of_verb = 0.0
+    return max(of_verb, float(told) if isinstance(told, int | float) else 0.0)
 
 
 def by_hand(recipe: Mapping[str, Any]) -> str:

@@ -57,8 +57,8 @@ class Cloud:
 
 
 def _mend() -> None:
-    # rights can be switched on (POST /moto-api/reset-auth); moto miscalculates the signatures of REST services then,
-    # and on loopback they protect nothing: the key alone says who asks
+    # rights can be switched on (POST /moto-api/reset-auth); the signatures of REST services, which moto miscalculates,
+    # protect nothing on loopback: the key alone says who asks
     setattr(IAMRequest, "check_signature", lambda _: None)  # noqa: B010 - a checker forbids the assignment
     # moto takes DryRun for instances only: elsewhere a dry run would do the act
     for name in _NO_DRY_RUN:

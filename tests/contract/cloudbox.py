@@ -58,7 +58,7 @@ class Resolver(_Server):
     def answer(self, method: str, parts: list[str], body: dict[str, Any]) -> tuple[int, Any]:
         if method == "PUT":
             self.records[parts[1]] = body
-        return 200, self.records
+        return 200, self.records if parts[0] == "records" else {}
 
     def _serve(self) -> None:
         with contextlib.suppress(OSError):

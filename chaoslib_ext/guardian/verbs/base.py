@@ -19,7 +19,7 @@ class NotUndone(Exception):
 
 
 class Verb(Protocol):
-    """One kind of undo."""
+    """One kind of undo; an attribute `patience_s` asks for more time than others get before a person is called."""
 
     def undo(self, args: Args) -> None:
         """Order it; idempotent. Raises NotUndone, httpjson.Unreachable."""

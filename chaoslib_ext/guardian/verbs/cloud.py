@@ -8,7 +8,6 @@ cloud that nobody answers for is never taken for gone: what it did lives in mach
 from __future__ import annotations
 
 import shlex
-import shutil
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -38,7 +37,7 @@ class _CloudVerb(ABC):
     def by_hand(self, args: Args) -> str:
         """The cloud's own command line where it is on the path, else ours."""
         made = cloud.connect(str(args["cloud"]), args["target"]).by_hand(self.name, args)
-        if made and shutil.which("aws"):
+        if made:
             return made
         recipe = orjson.dumps({"verb": self.name, "args": dict(args)}).decode()
         return shlex.join([sys.executable, "-m", "chaoslib_ext.guardian.hand", recipe])
@@ -56,6 +55,8 @@ class Start(_CloudVerb):
     """`cloud.start` {ids, zone, ports}: instances run again."""
 
     name = "cloud.start"
+    patience_s = 55.0
+    """A machine boots; whoever asks the guardian waits for a minute."""
 
     def order(self, cloud: Cloud, args: Args) -> None:
         """Start those that are stopped."""
