@@ -173,7 +173,7 @@ def test_a_library_that_nobody_can_build_is_refused_with_the_fix(
     monkeypatch.setattr(native, "COMPILERS", ())
     monkeypatch.setattr(native, "from_wheel", lambda *_: "the wheel cannot be had")
     with pytest.raises(
-        Refused, match=r"no-compiler.*the wheel cannot be had.*install a C compiler.*nothing was touched"
+        Refused, match=r"part-missing.*the wheel cannot be had.*install a C compiler.*nothing was touched"
     ):
         native.slow_fsync()
 
@@ -268,3 +268,14 @@ def test_an_override_waits_while_something_else_holds_the_instance(box: TestBox,
     with pytest.raises(FaultError, match="box-0 is held, not running; nothing was touched"):
         fault.plan_undo(fault.targets(world), world)
     box.act("box-0", "release")
+
+
+def test_an_agent_that_is_killed_takes_what_it_overrode_with_it(tmp_path: Path) -> None:
+    with hosts() as (box, plain):
+        for number, (name, params) in enumerate((("disk.full", {}), ("clock.skew", {"by": "+30s"}))):
+            ledger = Ledger(tmp_path / f"{number}.ndjson", RUN)
+            until(lambda: plain.status("box-0"))
+            inject(build(name, {"instance": "box-0", **params}), plain.tagged(RUN, f"f{number}"), ledger)
+        box.agent().kill()
+        until(lambda: box.processes() == [])  # and `down` then removes what they left in shared memory
+        undo(ledger)
