@@ -80,13 +80,13 @@ def starved(world: World, share: float) -> float:
 def undo_ms(world: World, folder: Path, name: str, params: dict[str, Any], number: int) -> float:
     """Inject, wait for the evidence, undo; milliseconds of the undo until it is verified."""
     fault = build(name, params)
-    until(lambda: all(one.ready for one in world.agent.instances()), 20)
+    until(lambda: all(one.ready for one in world.agent.instances()), 60)
     targets = fault.targets(world)
     path = folder / f"{name}-{number}.ndjson"
     ledger = Ledger(path, RUN)
     ledger.write("intent", fault_id="f1", fault=name, recipes=fault.plan_undo(targets, world))
     fault.apply(targets, world)
-    until(lambda: fault.in_effect(targets, world))
+    until(lambda: fault.in_effect(targets, world), 60)
     began = time.monotonic()
     done = Player(ledger).undo(ledger.book.open(), "bench")
     took = (time.monotonic() - began) * 1e3

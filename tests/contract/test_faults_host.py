@@ -19,6 +19,7 @@ from chaoslib_ext.faults import Fault, build, override
 from chaoslib_ext.faults.host_fd_exhaustion import _limit
 from chaoslib_ext.faults.host_memory_stress import HostMemoryStress
 from chaoslib_ext.guardian.play import Player
+from chaoslib_ext.guardian.verbs import accepts
 from chaoslib_ext.helpers import find, native
 from chaoslib_ext.helpers.memory_stress import available_mb
 from chaoslib_ext.world import World
@@ -67,7 +68,8 @@ def undo(ledger: Ledger) -> None:
 
 
 def ask(world: World, act: str, name: str = "box-0") -> Any:  # noqa: ANN401 - JSON
-    """What the instance answers to one of its own acts."""
+    """What the instance answers to one of its own acts, once it listens."""
+    until(lambda: accepts(world.instance(name).address("http")))
     status, answer = httpjson.call("GET", f"{world.instance(name).http}/{act}", timeout_s=5)
     assert status == 200
     return answer["answer"]
