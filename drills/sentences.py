@@ -28,6 +28,13 @@ def fault_phrase(plan: Plan) -> str:
 
 
 PHRASES = {
+    "process.restart-storm": "{subject} crashed again and again",
+    "host.cpu-starve": "{subject} was starved of CPU",
+    "host.memory-stress": "memory ran short",
+    "host.fd-exhaustion": "{subject} could open no more files",
+    "disk.full": "the disk of {subject} was full",
+    "disk.slow-fsync": "the disk of {subject} was slow",
+    "clock.skew": "the clock of {subject} was wrong",
     "process.kill": "{subject} died",
     "process.pause": "{subject} froze",
     "network.latency": "link {link} was slowed by {ms} ms",

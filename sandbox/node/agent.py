@@ -166,8 +166,7 @@ class Agent:
             asked = orjson.loads(body) if body else None
         except orjson.JSONDecodeError as error:
             raise BadUse(f"override: the body is no JSON: {error}") from error
-        key, wanted = await asyncio.to_thread(overrides.parse, asked, instance.spec.cwd)
-        await instance.override(key, wanted)
+        await instance.override(*overrides.parse(asked))
         return _json(instance.view())
 
     async def _clear_override(self, request: web.Request) -> web.Response:

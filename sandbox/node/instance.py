@@ -19,8 +19,8 @@ from typing import Any
 import orjson
 import psutil
 
-from sandbox.errors import SandboxError
-from sandbox.node.overrides import Override, Overrides
+from sandbox.errors import BadUse, SandboxError
+from sandbox.node.overrides import Override, Overrides, check
 from sandbox.node.processes import spawn, sweep_shared_memory
 from sandbox.node.readiness import is_ready
 from sandbox.node.resolve import Runnable
@@ -77,7 +77,7 @@ class Instance:
         self._changed = asyncio.Event()
         self._act = asyncio.Lock()
         self._overrides = Overrides()
-        self._started_with: frozenset[str] = frozenset()
+        self._started_with: dict[str, Override] = {}
         self._restarting: asyncio.Task[None] | None = None
 
     def changed(self) -> None:
@@ -112,7 +112,7 @@ class Instance:
             "ready": self.ready and phase == "running",
             "restarts": self.restarts,
             "last_exit": self.last_exit,
-            "overrides": sorted(self._started_with | self._overrides.keys()),
+            "overrides": sorted(self._started_with.keys() | self._overrides.keys()),
         }
 
     async def run(self) -> None:
@@ -181,9 +181,18 @@ class Instance:
                 await self._until(lambda: self._proc is None or not self._stopped_by_signal())
 
     async def override(self, key: str, wanted: Override) -> None:
-        """Run with this from now on, after restarts too: starts the process again, and waits until it is there."""
+        """Run with this from now on, after restarts too: starts the process again, and waits until it is there.
+
+        It is wanted from the first moment, so that one that is cleared meanwhile never comes. Raises BadUse.
+        """
+        self._overrides.put(key, wanted)
+        try:
+            await asyncio.to_thread(check, wanted, self.spec.cwd)
+        except BadUse:
+            self._overrides.remove(key)
+            raise
         async with self._act:
-            if self._overrides.put(key, wanted):
+            if self._overrides.all().get(key) == wanted != self._started_with.get(key):
                 await self._restart()
 
     async def clear_override(self, key: str) -> None:
@@ -225,7 +234,7 @@ class Instance:
         before = time.monotonic_ns()
         try:
             argv, env = self._overrides.argv(self.spec.argv, self.spec.cwd), self._overrides.env(self.spec.env)
-            self._started_with = self._overrides.keys()
+            self._started_with = self._overrides.all()
             self._proc = spawn(argv, env, self.spec.cwd, self.spec.log)
         except OSError as error:
             with self.spec.log.open("a") as log:
@@ -274,7 +283,7 @@ class Instance:
         self.ready = self._seen_ready = False
         if self._started_with:
             self._children.sweep()
-        self._started_with = frozenset()
+        self._started_with = {}
         self.changed()
 
     async def _restart_without(self, key: str, earlier: asyncio.Task[None] | None) -> None:

@@ -47,12 +47,13 @@ class Overrides:
         """Their keys."""
         return frozenset(self._by_key)
 
-    def put(self, key: str, override: Override) -> bool:
-        """Add or replace one; False where it was there just so."""
-        if self._by_key.get(key) == override:
-            return False
+    def all(self) -> dict[str, Override]:
+        """All of them, as they are now."""
+        return dict(self._by_key)
+
+    def put(self, key: str, override: Override) -> None:
+        """Add or replace one."""
         self._by_key[key] = override
-        return True
 
     def remove(self, key: str) -> bool:
         """Take one away; False where there is none."""
@@ -79,8 +80,8 @@ class Overrides:
         return [sys.executable, "-m", "sandbox.node.volume", str(size), str(int(fill)), str(volume), "--", *argv]
 
 
-def parse(body: object, volume: Path) -> tuple[str, Override]:
-    """Key and override from a request's JSON; raises BadUse for a mistake, and for a disk that cannot be had."""
+def parse(body: object) -> tuple[str, Override]:
+    """Key and override from a request's JSON; raises BadUse for a mistake."""
     if not isinstance(body, dict):
         raise BadUse('override: the body is {"key": …, "env": {…}, "disk_mb": …, "fill": …}')
     if unknown := sorted(body.keys() - {"key", "env", "disk_mb", "fill"}):
@@ -91,8 +92,6 @@ def parse(body: object, volume: Path) -> tuple[str, Override]:
     override = Override(_env(body.get("env")), _size(body.get("disk_mb")), _flag(body.get("fill")))
     if not override.env and not override.has_disk:
         raise BadUse(f"override: {key} overrides nothing; give env, disk_mb or fill")
-    if override.has_disk:
-        _check_disk(override, volume)
     return key, override
 
 
@@ -129,7 +128,10 @@ def _flag(raw: object) -> bool:
     raise BadUse(f"override: fill: {raw!r} is not true or false")
 
 
-def _check_disk(override: Override, volume: Path) -> None:
+def check(override: Override, volume: Path) -> None:
+    """Raises BadUse for a disk that cannot be had here, or does not hold what the volume does; takes its time."""
+    if not override.has_disk:
+        return
     if problem := _no_namespaces():
         raise BadUse(f"override: no disk of its own can be made here: {problem}")
     needed = needed_mb(volume)

@@ -19,6 +19,7 @@ from chaoslib_ext.faults import Fault, build, override
 from chaoslib_ext.faults.host_fd_exhaustion import _limit
 from chaoslib_ext.faults.host_memory_stress import HostMemoryStress
 from chaoslib_ext.guardian.play import Player
+from chaoslib_ext.guardian.verbs import accepts
 from chaoslib_ext.helpers import find, native
 from chaoslib_ext.helpers.memory_stress import available_mb
 from chaoslib_ext.world import World
@@ -67,7 +68,8 @@ def undo(ledger: Ledger) -> None:
 
 
 def ask(world: World, act: str, name: str = "box-0") -> Any:  # noqa: ANN401 - JSON
-    """What the instance answers to one of its own acts."""
+    """What the instance answers to one of its own acts, once it listens."""
+    until(lambda: accepts(world.instance(name).address("http")))
     status, answer = httpjson.call("GET", f"{world.instance(name).http}/{act}", timeout_s=5)
     assert status == 200
     return answer["answer"]
@@ -173,7 +175,7 @@ def test_a_library_that_nobody_can_build_is_refused_with_the_fix(
     monkeypatch.setattr(native, "COMPILERS", ())
     monkeypatch.setattr(native, "from_wheel", lambda *_: "the wheel cannot be had")
     with pytest.raises(
-        Refused, match=r"no-compiler.*the wheel cannot be had.*install a C compiler.*nothing was touched"
+        Refused, match=r"part-missing.*the wheel cannot be had.*install a C compiler.*nothing was touched"
     ):
         native.slow_fsync()
 
@@ -268,3 +270,14 @@ def test_an_override_waits_while_something_else_holds_the_instance(box: TestBox,
     with pytest.raises(FaultError, match="box-0 is held, not running; nothing was touched"):
         fault.plan_undo(fault.targets(world), world)
     box.act("box-0", "release")
+
+
+def test_an_agent_that_is_killed_takes_what_it_overrode_with_it(tmp_path: Path) -> None:
+    with hosts() as (box, plain):
+        for number, (name, params) in enumerate((("disk.full", {}), ("clock.skew", {"by": "+30s"}))):
+            ledger = Ledger(tmp_path / f"{number}.ndjson", RUN)
+            until(lambda: plain.status("box-0"))
+            inject(build(name, {"instance": "box-0", **params}), plain.tagged(RUN, f"f{number}"), ledger)
+        box.agent().kill()
+        until(lambda: box.processes() == [])  # and `down` then removes what they left in shared memory
+        undo(ledger)

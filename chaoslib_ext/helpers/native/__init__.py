@@ -65,7 +65,7 @@ def _build(built: Path, scratch: Path) -> None:
     if problem is not None:
         reason = "; ".join([*problems, problem])
         fix = "install a C compiler (cc, gcc or clang on PATH)"
-        raise Refused("no-compiler", f"slow fsync: its library cannot be built ({reason}); {fix}; nothing was touched")
+        raise Refused("part-missing", f"slow fsync: its library cannot be built ({reason}); {fix}; nothing was touched")
 
 
 def from_wheel(built: Path, scratch: Path) -> str | None:
