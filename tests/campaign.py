@@ -201,6 +201,9 @@ class Strike:
             if _lives(pid):
                 os.kill(pid, signal.SIGKILL)
         miniature.reap(self.supervisor)
+        if _difference(self.world, self.place.before):
+            for entry in self.book.entries:  # what leaked is counted once
+                miniature.mend(entry.recipes)
         if list((self.place.home / "open").glob("*.json")):
             self.place.muster("undo", "--all")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chaoslib_ext.guardian.client import GuardianClient
+from chaoslib_ext.guardian.client import SILENT_S, GuardianClient
 from chaoslib_ext.guardian.start import LEASE_S, GuardianProcess
 from chaoslib_ext.supervisor.children import Child
 from drills.clock import NS
@@ -17,9 +17,6 @@ from drills.errors import FaultError
 BEAT_S = LEASE_S / 4
 STUCK_S = 5.0
 """Without a turn of the main loop for this long the beats stop: a stuck supervisor must not look alive."""
-
-SILENT_S = 3.0
-"""A guardian that takes a beat and does not answer it for so long is frozen."""
 
 ENDING_S = 180.0
 """The end of a run has no turns: audit, verdict and report may take this long before its beats stop."""
@@ -140,13 +137,12 @@ class Guardianship:
         return any(one["state"] not in CLOSED for one in self.client.state().get("faults", []))
 
     def _beat(self) -> None:
-        beat = GuardianClient(self.socket, timeout_s=SILENT_S)
         while not self._stop.wait(BEAT_S):
             if time.monotonic_ns() - self.turn_ns > self._turn_within_s * NS:
                 continue
             asked = time.monotonic()
             try:
-                taken = beat.beat()
+                taken = self.client.beat()
             except FaultError:
                 if time.monotonic() - asked >= SILENT_S:
                     self._process.end()  # frozen: nobody would undo; a dead one is started again by the main loop

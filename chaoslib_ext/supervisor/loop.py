@@ -165,8 +165,6 @@ class Loop:
         self._hear_quietly()
         undo(self._s, by=by)
         self._end_runner()
-        if runner is not None and self._s.guardian is not None:
-            self._s.guardian.settle()
 
     def _end_runner(self) -> None:
         runner = self._s.runner
