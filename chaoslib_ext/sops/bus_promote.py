@@ -24,9 +24,7 @@ class BusPromote(Action):
 
     region: str = Field(description="Region whose mirror is promoted.")
     subject: str = Field(default="ord.tyo", description="Subject of the bus on which engines publish orders.")
-    accept_loss: bool = Field(
-        default=False, description="Promote also behind an origin that answers: the rest is lost."
-    )
+    accept_loss: bool = Field(default=False, description="Promote also behind a living origin: the rest is lost.")
 
     def do(self, world: World) -> str:
         """Only behind a fence. Raises FaultError where another region might still acknowledge."""
