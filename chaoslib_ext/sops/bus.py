@@ -97,3 +97,23 @@ def _until(look: Callable[[], str | None], deadline: float) -> str | None:
     while (seen := look()) is None and time.monotonic() < deadline:
         time.sleep(LOOK_S)
     return seen
+
+
+def parting(nodes: Sequence[Instance], stream: str, others: Sequence[Instance], other: str) -> int:
+    """The first sequence number at which a stream and another of the same beginning differ, or one of them ends.
+
+    By halving: after the point at which they part, nothing is the same. Raises FaultError.
+    """
+    last = min(int(info(nodes, stream)["state"]["last_seq"]), int(info(others, other)["state"]["last_seq"]))
+    same, different = 0, last + 1
+    while different - same > 1:
+        middle = (same + different) // 2
+        if _entry(nodes, stream, middle) == _entry(others, other, middle):
+            same = middle
+        else:
+            different = middle
+    return different
+
+
+def _entry(nodes: Sequence[Instance], stream: str, sequence: int) -> str:
+    return str(ask(nodes, f"STREAM.MSG.GET.{stream}", {"seq": sequence})["message"].get("data", ""))
