@@ -47,7 +47,7 @@ class BusRebuild(Action):
         bus.ask(old_nodes, f"STREAM.DELETE.{name}")
         kept = {key: value for key, value in config.items() if key not in ("subjects", "mirror", "sources")}
         origin = {"name": source, "external": {"api": f"$JS.{self.of}.API", "deliver": ""}}
-        bus.ask(old_nodes, f"STREAM.CREATE.{name}", kept | {"mirror": origin}, within_s=WITHIN_S)
+        bus.ask(old_nodes, f"STREAM.CREATE.{name}", kept | {"mirror": origin})
         return f"{aside}; {self._follows(old_nodes, name, new_nodes, source)}"
 
     def _keep_aside(self, nodes: list[Instance], name: str, others: list[Instance], source: str) -> str:
@@ -63,7 +63,7 @@ class BusRebuild(Action):
             "num_replicas": len(nodes),
             "sources": [{"name": name, "opt_start_seq": first}],
         }
-        bus.ask(nodes, f"STREAM.CREATE.{kept}", config, within_s=WITHIN_S)
+        bus.ask(nodes, f"STREAM.CREATE.{kept}", config)
         count, deadline = last - first + 1, time.monotonic() + WITHIN_S
         while (have := int(bus.info(nodes, kept)["state"]["messages"])) < count:
             if time.monotonic() > deadline:

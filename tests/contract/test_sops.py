@@ -36,8 +36,8 @@ def fence(world: World, region: str = "tyo") -> str:
 
 def test_every_action_is_registered_with_its_parameters() -> None:
     assert set(sops.classes) | {"wait"} == set(registry.actions)
-    with pytest.raises(UsageError, match="engine.fence: regoin"):
-        sops.build("engine.fence", {"regoin": "tyo"})
+    with pytest.raises(UsageError, match=r"engine\.fence: regoin"):
+        sops.build("engine.fence", {"region": "tyo", "regoin": "tyo"})
 
 
 def test_a_fence_stands_on_every_engine_of_the_region_and_nowhere_else(world: World) -> None:
