@@ -132,7 +132,7 @@ async def _provision(topology: Topology, alive: Callable[[], bool]) -> None:
 
 async def _mirrored(mirror: Callable[[], Awaitable[None]], bus: Sequence[str]) -> None:
     await mirror()
-    if await streams.lag(bus) is None:
+    if not await streams.follows(bus):
         raise TimeoutError("it hears nothing of its origin")
 
 

@@ -17,7 +17,6 @@ import nats.errors
 import nats.js.api
 import nats.js.errors
 from nats.aio.client import Client
-from nats.js.client import JetStreamContext
 
 from sandbox.errors import SandboxError
 
@@ -27,42 +26,55 @@ SUBJECT = "ord.tyo"
 ATTEMPT_S = 3.0
 _RETRY_S = 0.05
 _FRESH_NS = 2_000_000_000
-_TROUBLE = (OSError, nats.errors.Error, nats.js.errors.Error, TimeoutError)
+TROUBLE = (OSError, nats.errors.Error, nats.js.errors.Error, TimeoutError)
+"""What the calls raise where the bus does not answer, or says no."""
 
 
 @asynccontextmanager
-async def jetstream(servers: Sequence[str]) -> AsyncIterator[JetStreamContext]:
-    """The JetStream of the domain of `servers` ("host:port"); raises what nats-py raises."""
+async def connected(servers: Sequence[str]) -> AsyncIterator[Client]:
+    """A client of the region whose order bus is at `servers` ("host:port"); raises what nats-py raises."""
     client = await nats.connect(
         [f"nats://{server}" for server in servers], allow_reconnect=False, connect_timeout=1, error_cb=_ignore
     )
     try:
-        yield client.jetstream(timeout=1)
+        yield client
     finally:
-        await _close(client)
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await client.close()
 
 
 async def create(servers: Sequence[str], replicas: int) -> None:
     """Create the stream of orders, if it is not there."""
-    async with jetstream(servers) as js:
-        await js.add_stream(_config(STREAM, replicas).evolve(subjects=[SUBJECT]))
+    async with connected(servers) as client:
+        await client.jetstream(timeout=1).add_stream(_config(STREAM, replicas).evolve(subjects=[SUBJECT]))
 
 
 async def mirror(
     servers: Sequence[str], replicas: int, name: str = MIRROR, of: str = STREAM, domain: str = "tyo"
 ) -> None:
-    """Create `name` as the mirror of the stream `of` in another domain, if it is not there."""
-    async with jetstream(servers) as js:
-        await js.add_stream(_config(name, replicas).evolve(mirror=_source(of, domain)))
+    """Create `name` as the mirror of the stream `of` in another domain, if it is not there.
+
+    The other domain has to answer: a mirror that does not find its origin at once looks again only after a long time.
+    """
+    async with connected(servers) as client:
+        await client.jetstream(timeout=1, domain=domain).stream_info(of)
+        await client.jetstream(timeout=1).add_stream(_config(name, replicas).evolve(mirror=_source(of, domain)))
 
 
-async def lag(servers: Sequence[str], name: str = MIRROR) -> int | None:
-    """How many entries the mirror is behind; None while it hears nothing of its origin."""
-    async with jetstream(servers) as js:
-        info = await js.stream_info(name)
-    if info.mirror is None or info.mirror.active is None or not 0 <= info.mirror.active < _FRESH_NS:
-        return None
-    return info.mirror.lag
+async def follows(servers: Sequence[str], name: str = MIRROR) -> bool:
+    """Whether the mirror hears its origin."""
+    async with connected(servers) as client:
+        heard = (await client.jetstream(timeout=1).stream_info(name)).mirror
+    return heard is not None and heard.active is not None and 0 <= heard.active < _FRESH_NS
+
+
+async def last_sequence(servers: Sequence[str], name: str) -> int:
+    """The last sequence of a stream: a mirror has everything when it ends where its origin ends.
+
+    (What a mirror says of its own lag is as of the last entry that reached it.)
+    """
+    async with connected(servers) as client:
+        return (await client.jetstream(timeout=1).stream_info(name)).state.last_seq
 
 
 async def promote(servers: Sequence[str], name: str = MIRROR) -> int:
@@ -70,7 +82,8 @@ async def promote(servers: Sequence[str], name: str = MIRROR) -> int:
 
     `servers` are those of the domain that holds it. What its origin had acknowledged beyond that sequence is lost here.
     """
-    async with jetstream(servers) as js:
+    async with connected(servers) as client:
+        js = client.jetstream(timeout=1)
         config = (await js.stream_info(name)).config
         info = await js.update_stream(config.evolve(mirror=None, subjects=[SUBJECT]))
     return info.state.last_seq
@@ -81,7 +94,9 @@ async def demote(servers: Sequence[str], name: str, of: str, domain: str) -> Non
 
     Its engines hold what was thrown away, and must be started anew.
     """
-    async with jetstream(servers) as js:
+    async with connected(servers) as client:
+        js = client.jetstream(timeout=1)
+        await client.jetstream(timeout=1, domain=domain).stream_info(of)  # as `mirror` does
         old = (await js.stream_info(name)).config
         await js.delete_stream(name)
         await js.add_stream(_config(name, old.num_replicas or 1).evolve(mirror=_source(of, domain)))
@@ -103,7 +118,7 @@ async def until_made(
             async with asyncio.timeout(ATTEMPT_S):
                 await act()
             return
-        except _TROUBLE as error:
+        except TROUBLE as error:
             last = str(error) or type(error).__name__
         await asyncio.sleep(_RETRY_S)
     if not alive():
@@ -123,11 +138,6 @@ def _config(name: str, replicas: int) -> nats.js.api.StreamConfig:
 
 def _source(of: str, domain: str) -> nats.js.api.StreamSource:
     return nats.js.api.StreamSource(of, external=nats.js.api.ExternalStream(f"$JS.{domain}.API", ""))
-
-
-async def _close(client: Client) -> None:
-    with contextlib.suppress(nats.errors.Error, OSError):
-        await client.close()
 
 
 async def _ignore(_: Exception) -> None:

@@ -31,8 +31,8 @@ def bus_metrics_text(name: str, zone: str, varz: Mapping[str, Any], jsz: Mapping
             ("bus_stream_last_sequence", "gauge", stream["state"]["last_seq"]),
             ("bus_stream_messages", "gauge", stream["state"]["messages"]),
         ]
-        if leads and "mirror" in stream:
-            rows.append(("bus_mirror_lag", "gauge", stream["mirror"]["lag"]))
+        if leads and (silence := stream.get("mirror", {}).get("active", -1)) >= 0:
+            rows.append(("bus_mirror_silence_seconds", "gauge", silence / 1e9))
     lines = [line for key, kind, value in rows for line in (f"# TYPE {key} {kind}", f"{key}{labels} {value}")]
     return "\n".join(lines) + "\n"
 
