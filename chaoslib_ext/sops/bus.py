@@ -20,16 +20,25 @@ UNAVAILABLE = 503
 """Code of an answer that the bus has no leader for this right now."""
 
 
-def ask(nodes: Sequence[Instance], subject: str, body: object = None, *, within_s: float = WITHIN_S) -> dict[str, Any]:
+def ask(
+    nodes: Sequence[Instance],
+    subject: str,
+    body: object = None,
+    *,
+    within_s: float = WITHIN_S,
+    domain: str | None = None,
+) -> dict[str, Any]:
     """The answer of JetStream's API (`$JS.API.` + subject), asked again while nobody answers or there is no leader.
 
+    `domain`: another region's, asked through the links between them.
     Everything that is asked here may be asked twice. Raises FaultError where there is no answer within `within_s`
     seconds, or where the answer is an error.
     """
     deadline = time.monotonic() + within_s
+    prefix = "$JS.API" if domain is None else f"$JS.{domain}.API"
     while True:
         try:
-            answer = asyncio.run(asyncio.wait_for(_ask(nodes, subject, body), min(ASK_S, within_s)))
+            answer = asyncio.run(asyncio.wait_for(_ask(nodes, f"{prefix}.{subject}", body), min(ASK_S, within_s)))
         except (OSError, TimeoutError) as error:
             answer = {"error": {"code": UNAVAILABLE, "description": str(error) or "no answer"}}
         failed = answer.get("error")
@@ -52,7 +61,7 @@ async def _ask(nodes: Sequence[Instance], subject: str, body: object) -> dict[st
         )
         try:
             data = b"" if body is None else json.dumps(body).encode()
-            answer = await client.request(f"$JS.API.{subject}", data, timeout=ASK_S)
+            answer = await client.request(subject, data, timeout=ASK_S)
             return dict(json.loads(answer.data))
         finally:
             await client.close()

@@ -43,6 +43,8 @@ class BusRebuild(Action):
         name, config = str(old["config"]["name"]), old["config"]
         if config.get("mirror"):
             return f"{name} is a mirror already; {self._follows(old_nodes, name, new_nodes, source)}"
+        # a mirror that does not find its origin at once looks again only after a long time
+        bus.ask(old_nodes, f"STREAM.INFO.{source}", domain=self.of)
         aside = self._keep_aside(old_nodes, name, new_nodes, source)
         bus.ask(old_nodes, f"STREAM.DELETE.{name}")
         kept = {key: value for key, value in config.items() if key not in ("subjects", "mirror", "sources")}
