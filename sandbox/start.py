@@ -28,6 +28,7 @@ from sandbox.topology import BUS, Topology, describe, lay_out
 
 READY_S = 30.0
 _CLUSTER_S = 120.0  # an agent that starts a control plane first
+_DEAF_S = 4.0
 _REPLICAS = 3
 _HOPELESS_RESTARTS = 6
 
@@ -156,16 +157,34 @@ def _start_agent(box: Box, wish: Wish) -> "subprocess.Popen[bytes]":
 async def _provision(topology: Topology, alive: Callable[[], bool]) -> None:
     """The order stream in the first region, and its mirror in each of the others."""
     home, *others = ((region, topology.addresses(BUS, "client", region)) for region in topology.regions())
+    makers: list[tuple[str, Callable[[], Awaitable[None]]]]
     makers = [(f"stream {streams.STREAM}", partial(streams.create, home[1], _replicas(home[1])))]
     for region, bus in others:
         mirror = partial(streams.mirror, bus, _replicas(bus), domain=home[0] or "")
-        makers += [(f"mirror {streams.MIRROR} in {region}", partial(_mirrored, mirror, bus))]
+        makers += [(f"mirror {streams.MIRROR} in {region}", _Mirrored(mirror, bus))]
     await asyncio.gather(*(streams.until_made(make, what, READY_S, alive) for what, make in makers))
 
 
-async def _mirrored(mirror: Callable[[], Awaitable[None]], bus: Sequence[str]) -> None:
-    await mirror()
-    if not await streams.follows(bus):
+class _Mirrored:
+    """Makes a mirror that hears its origin; one that does not for a while is thrown away and made again.
+
+    On a busy machine it may look for its origin in vain, and then it looks again only after a long time.
+    """
+
+    def __init__(self, mirror: Callable[[], Awaitable[None]], bus: Sequence[str]) -> None:
+        self._mirror, self._bus = mirror, bus
+        self._deaf_since: float | None = None
+
+    async def __call__(self) -> None:
+        """Try once; raises TimeoutError where it does not hear yet."""
+        await self._mirror()
+        if await streams.follows(self._bus):
+            return
+        now = time.monotonic()
+        self._deaf_since = self._deaf_since or now
+        if now - self._deaf_since > _DEAF_S:
+            self._deaf_since = None
+            await streams.throw_away(self._bus)
         raise TimeoutError("it hears nothing of its origin")
 
 

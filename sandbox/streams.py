@@ -68,6 +68,12 @@ async def follows(servers: Sequence[str], name: str = MIRROR) -> bool:
     return heard is not None and heard.active is not None and 0 <= heard.active < _FRESH_NS
 
 
+async def throw_away(servers: Sequence[str], name: str = MIRROR) -> None:
+    """Delete a stream; there must be nothing in it that is not elsewhere."""
+    async with connected(servers) as client:
+        await client.jetstream(timeout=1).delete_stream(name)
+
+
 async def last_sequence(servers: Sequence[str], name: str) -> int:
     """The last sequence of a stream: a mirror has everything when it ends where its origin ends.
 

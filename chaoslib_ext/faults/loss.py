@@ -37,6 +37,10 @@ class Loss(Fault):
         """What is lost, in words: zone tyo-a."""
         raise NotImplementedError
 
+    def guarded(self, recipes: list[Recipe], zones: Sequence[str], world: World) -> list[Recipe]:
+        """The undo of the links, with whatever must stand before they are opened."""
+        return recipes
+
     def targets(self, world: World) -> list[Target]:
         """A target for each zone. Raises Refused `target-matches-nothing`."""
         regions = {one.zone: one.region for one in world.instances}
@@ -57,9 +61,10 @@ class Loss(Fault):
             raise FaultError(f"{self.name}: no node of {self.place} is on; nothing was touched")
         stopped = drain.recipes(world, zones) if self.mode == "planned" else []
         # played backwards: power first, then what was stopped in order, then the rest
-        recipes = [recipe for part in parts if not part.is_power for recipe in part.recipes()] + stopped
-        recipes += [recipe for part in parts if part.is_power for recipe in part.recipes()]
         others = [one for one in world.instances if one.zone and one.zone not in zones and _answers(one)]
+        recipes = [recipe for part in parts if not part.is_power for recipe in part.recipes()]
+        recipes = self.guarded(recipes, zones, world) + stopped
+        recipes += [recipe for part in parts if part.is_power for recipe in part.recipes()]
         self.remember("parts", parts)
         self.remember("others", others)
         return recipes

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import Field
 
-from chaoslib_ext.faults.base import fault
+from chaoslib_ext.faults.base import Recipe, fault
 from chaoslib_ext.faults.loss import Loss
 from chaoslib_ext.world import World
 from drills import registry
 from drills.errors import Refused
+
+ENGINE, BUS = "matching-engine", "order-bus"
 
 
 @fault(
     "region.loss",
     summary="Lose a region: the links of all its zones are cut and their nodes lose power in the same instant.",
     proof="ports and links of the region refuse connections, its processes are gone, another region still answers",
-    undo="power the nodes on again, then open the links that were open",
+    undo="power the nodes on again, then open the links that were open: those of its engines to the bus only behind a "
+    "fence where another region leads by then",
     plane="composite",
     sample="site-dark: {region.loss: {region: tyo, mode: unplanned}}",
     needs={"sgp"},
@@ -29,6 +34,18 @@ class RegionLoss(Loss):
     def place(self) -> str:
         """Such as: region tyo."""
         return f"region {self.region}"
+
+    def guarded(self, recipes: list[Recipe], zones: Sequence[str], world: World) -> list[Recipe]:
+        """Engines reach the bus again behind a fence, where they were replaced: healing would make two primaries."""
+        engines = [one for one in world.instances if one.service == ENGINE and one.http]
+        mine = {one.name: str(one.http).rstrip("/") for one in engines if one.zone in zones}
+        others = {one.name: str(one.http).rstrip("/") for one in engines if one.zone not in zones}
+        buses = {one.name for one in world.instances if one.service == BUS}
+        own = {one.name for one in world.links if one.source in mine and one.target in buses}
+        first = [str(one["args"]["proxy"]) for one in recipes if one["args"].get("proxy") in own]
+        rest = [one for one in recipes if one["args"].get("proxy") not in own]
+        args = {"api": world.toxiproxy.url, "proxies": first, "engines": mine, "others": others}
+        return [*rest, {"verb": "exchange.reopen_fenced", "args": args}]
 
     def zones(self, world: World) -> list[str]:
         """All its zones. Raises Refused also where no other region is left to take over."""

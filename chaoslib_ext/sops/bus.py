@@ -12,22 +12,42 @@ from chaoslib_ext.world import Instance
 from drills.errors import FaultError
 
 ASK_S = 2.0
+WITHIN_S = 12.0
+"""An election takes up to 9 s, and until it is over nobody answers."""
+
 LOOK_S = 0.02
+UNAVAILABLE = 503
+"""Code of an answer that the bus has no leader for this right now."""
 
 
-def ask(nodes: Sequence[Instance], subject: str, body: object = None, *, within_s: float = ASK_S) -> dict[str, Any]:
-    """The answer of JetStream's API (`$JS.API.` + subject) of the first node that answers.
+def ask(
+    nodes: Sequence[Instance],
+    subject: str,
+    body: object = None,
+    *,
+    within_s: float = WITHIN_S,
+    domain: str | None = None,
+) -> dict[str, Any]:
+    """The answer of JetStream's API (`$JS.API.` + subject), asked again while nobody answers or there is no leader.
 
-    Raises FaultError where none does within `within_s`, or where it answers with an error.
+    `domain`: another region's, asked through the links between them.
+    Everything that is asked here may be asked twice. Raises FaultError where there is no answer within `within_s`
+    seconds, or where the answer is an error.
     """
-    try:
-        answer = asyncio.run(asyncio.wait_for(_ask(nodes, subject, body), within_s))
-    except (OSError, TimeoutError) as error:
-        names = ", ".join(one.name for one in nodes) or "no node"
-        raise FaultError(f"order bus ({names}): no answer to {subject}: {error or type(error).__name__}") from error
-    if "error" in answer:
-        raise FaultError(f"order bus: {subject}: {answer['error'].get('description', answer['error'])}")
-    return answer
+    deadline = time.monotonic() + within_s
+    prefix = "$JS.API" if domain is None else f"$JS.{domain}.API"
+    while True:
+        try:
+            answer = asyncio.run(asyncio.wait_for(_ask(nodes, f"{prefix}.{subject}", body), min(ASK_S, within_s)))
+        except (OSError, TimeoutError) as error:
+            answer = {"error": {"code": UNAVAILABLE, "description": str(error) or "no answer"}}
+        failed = answer.get("error")
+        if not failed:
+            return answer
+        if failed.get("code") != UNAVAILABLE or time.monotonic() >= deadline:
+            names = ", ".join(one.name for one in nodes) or "no node"
+            raise FaultError(f"order bus ({names}): {subject}: {failed.get('description', failed)}")
+        time.sleep(LOOK_S)
 
 
 async def _ask(nodes: Sequence[Instance], subject: str, body: object) -> dict[str, Any]:
@@ -41,7 +61,7 @@ async def _ask(nodes: Sequence[Instance], subject: str, body: object) -> dict[st
         )
         try:
             data = b"" if body is None else json.dumps(body).encode()
-            answer = await client.request(f"$JS.API.{subject}", data, timeout=ASK_S)
+            answer = await client.request(subject, data, timeout=ASK_S)
             return dict(json.loads(answer.data))
         finally:
             await client.close()
@@ -59,9 +79,9 @@ def streams(nodes: Sequence[Instance]) -> dict[str, dict[str, Any]]:
     return {str(one["config"]["name"]): one for one in listed}
 
 
-def info(nodes: Sequence[Instance], stream: str) -> dict[str, Any]:
+def info(nodes: Sequence[Instance], stream: str, within_s: float = WITHIN_S) -> dict[str, Any]:
     """One stream as its leader tells it. Raises FaultError."""
-    return ask(nodes, f"STREAM.INFO.{stream}")
+    return ask(nodes, f"STREAM.INFO.{stream}", within_s=within_s)
 
 
 def leader(nodes: Sequence[Instance], stream: str) -> str | None:
@@ -97,3 +117,23 @@ def _until(look: Callable[[], str | None], deadline: float) -> str | None:
     while (seen := look()) is None and time.monotonic() < deadline:
         time.sleep(LOOK_S)
     return seen
+
+
+def parting(nodes: Sequence[Instance], stream: str, others: Sequence[Instance], other: str) -> int:
+    """The first sequence number at which a stream and another of the same beginning differ, or one of them ends.
+
+    By halving: after the point at which they part, nothing is the same. Raises FaultError.
+    """
+    last = min(int(info(nodes, stream)["state"]["last_seq"]), int(info(others, other)["state"]["last_seq"]))
+    same, different = 0, last + 1
+    while different - same > 1:
+        middle = (same + different) // 2
+        if _entry(nodes, stream, middle) == _entry(others, other, middle):
+            same = middle
+        else:
+            different = middle
+    return different
+
+
+def _entry(nodes: Sequence[Instance], stream: str, sequence: int) -> str:
+    return str(ask(nodes, f"STREAM.MSG.GET.{stream}", {"seq": sequence})["message"].get("data", ""))

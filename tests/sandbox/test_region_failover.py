@@ -1,0 +1,65 @@
+"""The loss of a region and the way back, by the steps of the SOPs, on the real sandbox with its second region."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from chaoslib_ext import sops
+from chaoslib_ext.faults import build
+from chaoslib_ext.guardian.play import Player
+from chaoslib_ext.sops import bus, places
+from chaoslib_ext.world import World
+from drills.errors import FaultError
+from drills.ledger import Ledger, State
+from tests.contract.injecting import inject
+from tests.standins import until
+
+pytestmark = pytest.mark.sandbox
+
+SOPS = Path(__file__).parents[2] / "drills" / "sops"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A sandbox of its own with both regions, all ready."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MUSTER_HOME", str(tmp_path_factory.mktemp("home")))
+        words = [sys.executable, "-m", "sandbox", "up", "--dr"]
+        up = subprocess.run(words, capture_output=True, text=True, timeout=120)
+        assert up.returncode == 0, up.stderr
+        try:
+            yield World.embedded().tagged("20260101T000000Z-test", "f1")
+        finally:
+            subprocess.run([sys.executable, "-m", "sandbox", "down"], check=True, capture_output=True, timeout=60)
+
+
+def follow(sop: str, world: World) -> None:
+    """Every step of a procedure, as a drill does it."""
+    for step in yaml.safe_load((SOPS / f"{sop}.yaml").read_text())["steps"]:
+        ((name, params),) = step["do"].items()
+        assert sops.build(name, params).do(world), step["id"]
+
+
+def test_a_lost_region_is_replaced_and_takes_over_again(world: World, tmp_path: Path) -> None:
+    before = world.snapshot()
+    with pytest.raises(FaultError, match=r"engine-0, engine-1 of tyo may still acknowledge.*nothing was touched"):
+        sops.build("bus.promote", {"region": "sgp"}).do(world)
+    ledger = Ledger(tmp_path / "ledger.ndjson", "20260101T000000Z-test")
+    witness = inject(build("region.loss", {"region": "tyo"}), world, ledger)
+    assert "sgp-engine-0" in witness.texts[-1]
+    follow("region-failover", world)
+    assert (world.leader() or ("",))[0].startswith("sgp-")
+    # what was replaced comes back fenced: healing alone would make two primaries
+    assert Player(ledger).undo(ledger.book.open(), "test")[0].state is State.VERIFIED
+    assert places.unfenced(world, "tyo") == []
+    until(lambda: not World.diff(before, world.snapshot()), 30)
+    follow("region-failback", world)
+    assert (world.leader() or ("",))[0] in ("engine-0", "engine-1")
+    mirror = bus.streams(places.of(world, places.BUS, "sgp"))["ORDDR"]
+    assert mirror["config"]["mirror"]["name"] == "ORD"
