@@ -43,6 +43,12 @@ def _phrase(fault: PlannedFault) -> str:
             )
         case "network.cut":
             return f"link {_link(fault)} was cut"
+        case "dns.fail":
+            return f"{_names(fault)} could not be resolved"
+        case "dns.stale":
+            return f"the answers for {_names(fault)} went stale"
+        case "tls.expire":
+            return f"the certificate of {subject} expired"
     return f"{fault.fault} hit {subject}"
 
 
@@ -55,6 +61,10 @@ def _subject(fault: PlannedFault, n: int) -> str:
 
 def _link(fault: PlannedFault) -> str:
     return str(fault.params.get("link") or ", ".join(target.name for target in fault.targets))
+
+
+def _names(fault: PlannedFault) -> str:
+    return str(fault.params.get("name") or "every name")
 
 
 def make_sentences(

@@ -26,6 +26,7 @@ def session(venue: Mapping[str, Any]) -> requests.Session:
     made = requests.Session()
     if venue.get("ca_file"):
         made.verify = str(venue["ca_file"])
+        made.trust_env = False  # a bundle of the environment would go before it
     resolver = resolver_of(venue)
     if resolver is not None:
         for scheme in ("http://", "https://"):
