@@ -41,6 +41,7 @@ def cli() -> None:
 
 @cli.command()
 @click.option("--plant", default="", metavar="W01,W04", help="Build it with these weaknesses.")
+@click.option("--dr", is_flag=True, help="With a second region (sgp) that mirrors the first.")
 @click.option("--json", "as_json", is_flag=True, help="Print what `describe` prints.")
 @click.option("--owner-pid", type=int, help="Go down when this process dies.")
 @click.option(
@@ -49,13 +50,13 @@ def cli() -> None:
     default=BUNDLED,
     help="Folder of pod manifests, instead of the bundled exchange.",
 )
-def up(plant: str, as_json: bool, owner_pid: int | None, manifests: Path) -> None:
+def up(plant: str, dr: bool, as_json: bool, owner_pid: int | None, manifests: Path) -> None:
     """Start it, and return when every instance is ready."""
     from sandbox.start import Wish, check_plants, owner_of
     from sandbox.start import up as start
 
     began = time.monotonic()
-    wish = Wish(manifests, check_plants(plant), owner_of(owner_pid))
+    wish = Wish(manifests, check_plants(plant), ("sgp",) if dr else (), owner_of(owner_pid))
     box = Box.here()
     with box.locked():
         described = start(box, wish, lambda line: click.echo(line, err=True))

@@ -28,7 +28,7 @@ async def _serve(box: Box, manifests: Path, owner_pid: int | None) -> None:
         say(f"owner {owner_pid} is gone already: nothing is started")
         return
     resolver = Resolver(box, state, os.environ.pop("MUSTER_PLANT", ""))
-    agent = Agent(box, StaticPods(manifests).pods(), resolver)
+    agent = Agent(box, StaticPods(manifests, state["describe"]["features"]).pods(), resolver)
     await agent.serve(urlsplit(state["describe"]["agent"]).port or 0, owner)
 
 

@@ -1,5 +1,6 @@
 """Where a node agent learns of its pods; as a kubelet does, from a folder or from an API server."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -20,14 +21,17 @@ class PodSource(Protocol):
 
 
 class StaticPods:
-    """The pods of every `*.yaml` in a folder, in the order of the files' names."""
+    """The pods of every `*.yaml` in a folder, in the order of the files' names, then those of the asked features."""
 
-    def __init__(self, folder: Path = BUNDLED) -> None:
+    def __init__(self, folder: Path = BUNDLED, features: Sequence[str] = ()) -> None:
+        """`features` as `describe` names them: a subfolder of that name, where there is one, is read as well."""
         self.folder = folder
+        self.folders = [folder, *(folder / feature for feature in features)]
 
     def pods(self) -> list[Pod]:
         """Read them all; raises BadUse for a mistake, a name used twice, or a folder without pods."""
-        found = [pod for path in sorted(self.folder.glob("*.yaml")) for pod in load_file(path)]
+        files = [path for folder in self.folders for path in sorted(folder.glob("*.yaml"))]
+        found = [pod for path in files for pod in load_file(path)]
         if not found:
             raise BadUse(f"{self.folder}: no pod manifests (*.yaml) here")
         check_unique(found)
