@@ -13,9 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-    described = describe(topology, box, secrets.token_hex(4), versions, bool(wish.plant), wish.features)
-    names.prepare(topology, box, described)
-    for pod in topology.of_service(BUS):
+from sandbox import links, names, nats, streams
 from sandbox.agent_client import agent_process, instances
 from sandbox.errors import BadUse, Refused, SandboxError
 from sandbox.exchange.plants import KNOWN
@@ -97,14 +95,9 @@ def _write_files(box: Box, wish: Wish, topology: Topology, parts: Mapping[str, F
     box.kubeconfig.write_text("apiVersion: v1\nkind: Config\n")
     _write_secret(box.secret_file)
     versions = {name.removesuffix("-server"): found.version or "?" for name, found in parts.items()}
-<<<<<<< HEAD
-    described = describe(topology, box, secrets.token_hex(4), versions, bool(wish.plant))
-    names.prepare(topology, box, described)
-    for pod in topology.of_service("order-bus"):
-=======
     described = describe(topology, box, secrets.token_hex(4), versions, bool(wish.plant), wish.features)
+    names.prepare(topology, box, described)
     for pod in topology.of_service(BUS):
->>>>>>> 66d76363877e56cb64700dd29cf0a3d77f2469df
         nats.write_config(described, pod.name, pod.zone, box.conf, box.data)
     write_json(box.state_file, _state(described, parts))
     return described
