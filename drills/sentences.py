@@ -49,6 +49,9 @@ PHRASES = {
     "cloud.zone-isolate": "zone {subject} was cut off",
     "cloud.target-deregister": "the targets of {zone} left {group}",
     "cloud.record-switch": "{subject} was pointed elsewhere",
+    "dns.fail": "{names} could not be resolved",
+    "dns.stale": "the answers for {names} went stale",
+    "tls.expire": "the certificate of {subject} expired",
     "zone.loss": "zone {zone} was lost",
     "region.loss": "region {region} was lost",
 }
@@ -61,7 +64,7 @@ def _phrase(fault: PlannedFault) -> str:
     if fault.fault not in PHRASES:
         return f"{fault.fault} hit {subject}"
     words = {name: f"{value:g}" if isinstance(value, float) else value for name, value in fault.params.items()}
-    return PHRASES[fault.fault].format_map(defaultdict(lambda: "?", words, subject=subject, link=_link(fault)))
+    return PHRASES[fault.fault].format_map(defaultdict(lambda: "?", words, subject=subject, link=_link(fault), names=_names(fault)))
 
 
 def _subject(fault: PlannedFault, n: int) -> str:
@@ -73,6 +76,10 @@ def _subject(fault: PlannedFault, n: int) -> str:
 
 def _link(fault: PlannedFault) -> str:
     return str(fault.params.get("link") or ", ".join(target.name for target in fault.targets))
+
+
+def _names(fault: PlannedFault) -> str:
+    return str(fault.params.get("name") or "every name")
 
 
 def make_sentences(

@@ -52,7 +52,7 @@ def env() -> None:
 
 def exports(shown: dict[str, Any]) -> dict[str, str]:
     """The environment by which curl, the AWS CLI and kubectl reach the sandbox, and nothing else by accident."""
-    venue = shown["venue"]
+    venue = {**shown["venue"], **shown["venue"].get("plain", {})}  # addresses: curl does not know our resolver
     return {
         "MUSTER_SANDBOX_REST": ",".join(venue["rest"]),
         "MUSTER_SANDBOX_WS": ",".join(venue["ws"]),

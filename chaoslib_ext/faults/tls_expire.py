@@ -74,7 +74,8 @@ class TlsExpire(Fault):
                 said = ", ".join("not shown" if code is None else verdict(code) for code in codes) or "nowhere shown"
                 raise FaultError(f"{self.name}: the certificate of {target.name} is {said}; nothing was touched")
             former = _read(file)
-            self.remember(target.name, former)
+            # made now: what loads the packages for it must not widen the instant of the fault
+            self.remember(target.name, (former, _over(former, world.describe["tls"])))
             args = {
                 "instance": target.name,
                 "file": str(file),
@@ -91,11 +92,11 @@ class TlsExpire(Fault):
         for target in targets:
             self.before(target.name)
         for target in targets:
-            file, former = _file(world, target.name), self.before(target.name)
+            file, (former, over) = _file(world, target.name), self.before(target.name)
             kept = Path(f"{file}.{world.tag}")
             try:
                 _put(kept, former, Path(f"{kept}.part"))
-                _put(file, _over(former, world.describe["tls"]), Path(f"{kept}.new"))
+                _put(file, over, Path(f"{kept}.new"))
             except OSError as error:
                 raise FaultError(f"{self.name}: {file}: {error.strerror}") from error
 

@@ -235,7 +235,7 @@ class Session:
 
 
 def load_config(plan: Plan, run: RunDir, venue: Mapping[str, Any]) -> LoadConfig:
-    """What the load of a plan is told. Raises Refused where it is to dial names that the venue does not have."""
+    """What the load of a plan is told. Raises DefinitionError where it is to dial names and there are none."""
     from loadgen.config import LoadConfig
     from loadgen.venues.named import by_name
 

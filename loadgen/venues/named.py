@@ -8,16 +8,16 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
-from drills.errors import Refused
+from drills.errors import DefinitionError
 from loadgen.dnsquery import ask
 from loadgen.engine.names import is_address
 from loadgen.venues.endpoints import resolver_of
 
 
 def by_name(venue: Mapping[str, Any]) -> dict[str, Any]:
-    """A description whose addresses are its names. Raises Refused where the venue has none."""
+    """A description whose addresses are its names. Raises DefinitionError where the venue has none."""
     if not venue.get("named"):
-        raise Refused("venue-has-no-names", "load.dial is name, but the venue tells no names; nothing was touched")
+        raise DefinitionError("load.dial", "name, but the venue tells no names", hint="write address, or leave it out")
     return {**venue, **venue["named"]}
 
 
@@ -26,6 +26,7 @@ def session(venue: Mapping[str, Any]) -> requests.Session:
     made = requests.Session()
     if venue.get("ca_file"):
         made.verify = str(venue["ca_file"])
+        made.trust_env = False  # a bundle of the environment would go before it
     resolver = resolver_of(venue)
     if resolver is not None:
         for scheme in ("http://", "https://"):

@@ -33,7 +33,7 @@ def test_every_component_serves_metrics(box: TestBox, described: dict[str, Any])
 
 def test_every_instance_is_ready_and_first_of_its_life(box: TestBox) -> None:
     rows = box.call("GET", "/instances")[1]
-    assert {row["service"] for row in rows} == {"links", "order-bus", "matching-engine", "gateway"}
+    assert {row["service"] for row in rows} == {"links", "order-bus", "matching-engine", "gateway", "resolver"}
     assert [row["name"] for row in rows if not row["ready"] or row["restarts"]] == []
 
 

@@ -123,7 +123,7 @@ def test_the_second_region_follows_over_the_wan_and_by_no_other_way(regions: Reg
     described = regions.described
     assert described["features"] == ["sgp"]
     assert set(described["venue"]["regions"]) == {"tyo", "sgp"}
-    assert described["venue"]["rest"] == described["venue"]["regions"]["tyo"]["rest"]
+    assert described["venue"]["plain"]["rest"] == described["venue"]["regions"]["tyo"]["rest"]
     regions.trades(TYO, "follow")
     regions.together()
     assert [regions.status(name)["role"] for name in SGP] == ["standby"] * 2

@@ -52,7 +52,7 @@ class Restore:
     def by_hand(self, args: Args) -> str:
         """Move the copy back."""
         kept, file = shlex.quote(args["kept"]), shlex.quote(args["file"])
-        return f"test ! -e {kept} || mv -f {kept} {file}"
+        return f"{{ test ! -e {kept} || mv -f {kept} {file}; }} && rm -f {kept}.part {kept}.new"
 
 
 VERBS: dict[str, Verb] = {"tls.restore": Restore()}
