@@ -14,8 +14,8 @@ from drills.errors import Aborted, FaultError
 QUICK_S = 5.0
 """A request that only writes the ledger; far over the slowest fsync that is still a healthy disk."""
 
-UNDO_S = 60.0
-"""An undo with all its retries ends well before this."""
+UNDO_S = 150.0
+"""An undo with all its retries ends well before this, also where it waits for others to start what was ended."""
 
 
 @dataclass(frozen=True, slots=True)
