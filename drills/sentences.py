@@ -64,7 +64,8 @@ def _phrase(fault: PlannedFault) -> str:
     if fault.fault not in PHRASES:
         return f"{fault.fault} hit {subject}"
     words = {name: f"{value:g}" if isinstance(value, float) else value for name, value in fault.params.items()}
-    return PHRASES[fault.fault].format_map(defaultdict(lambda: "?", words, subject=subject, link=_link(fault), names=_names(fault)))
+    words |= {"subject": subject, "link": _link(fault), "names": _names(fault)}
+    return PHRASES[fault.fault].format_map(defaultdict(lambda: "?", words))
 
 
 def _subject(fault: PlannedFault, n: int) -> str:

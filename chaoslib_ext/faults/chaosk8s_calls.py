@@ -76,7 +76,10 @@ def _replace() -> None:
 
 def _explicit(original: Callable[..., Any]) -> Callable[..., Any]:
     def create(secrets: Any = None) -> Any:  # noqa: ANN401 - as in chaosk8s
-        return _handed.get() or original(secrets)
+        handed = _handed.get()
+        if handed is None:
+            return original(secrets)
+        return type(handed)(handed.configuration)  # one of its own: some calls leave a default header behind
 
     create.original = original  # type: ignore[attr-defined]
     return create

@@ -18,7 +18,7 @@ from chaoslib_ext.world import World
 from drills import registry
 from drills.errors import ComponentError, FaultError, Refused
 
-WITHIN_S = 45.0
+WITHIN_S = 120.0
 """How long the owner of a pod may take until it is as ready as before; then a person is called."""
 
 LOOK = (

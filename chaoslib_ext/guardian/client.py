@@ -17,8 +17,8 @@ QUICK_S = 5.0
 SILENT_S = 3.0
 """A guardian that takes a beat and does not answer it for so long is frozen."""
 
-UNDO_S = 60.0
-"""An undo with all its retries ends well before this."""
+UNDO_S = 150.0
+"""An undo with all its retries ends well before this, also where it waits for others to start what was ended."""
 
 
 @dataclass(frozen=True, slots=True)

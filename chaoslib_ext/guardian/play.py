@@ -59,7 +59,7 @@ class Player:
         return list(entries)
 
     def _patience_s(self, entry: Entry) -> float:
-        """How long this fault may take: as given, else what its verbs or recipes (`within_s`) ask for beyond GIVE_UP_S."""
+        """How long this fault may take: as given, else what its verbs or recipes (`within_s`) need beyond GIVE_UP_S."""
         if self._give_up_s is not None:
             return self._give_up_s
         return max(GIVE_UP_S, *(_patience_s(recipe) for recipe in entry.recipes), 0.0)
