@@ -56,14 +56,17 @@ REFUSALS = {
     "environment": "the environment is not one that may be drilled yet",
     "held": "an aborted run left its faults to a person on the same sandbox: `muster undo RUN` heals it",
     "identity": "the identity of a plane is named and cannot be read, so nothing proves which system this is",
+    "needs-agent": "a fault switches the power of nodes and the environment has no node agent",
     "needs-approval": "too few people have approved the plan (in production at least one): `muster approve`",
     "needs-aws": "a fault or SOP needs the sandbox's AWS: `muster sandbox up --aws`",
     "needs-kubernetes": "a fault or SOP needs the sandbox on Kubernetes: `muster sandbox up --kubernetes`",
     "needs-sgp": "a fault or SOP needs the second region: `muster sandbox up --dr`",
     "needs-people": "a phase of the drill, or a step of its SOP, asks people; not yet run",
     "no-cloud": "a fault acts through a cloud and the environment has none: `muster sandbox up --aws`",
+    "no-compiler": "a library has to be built and there is no C compiler, nor the ziglang wheel",
     "not-allowed": "the policy of the environment does not allow a fault of the drill",
     "not-loopback": "an embedded environment is ordered through an address that is not on this host",
+    "not-permitted": "the account of a cluster may not do what a fault or its undo does; the role is in docs/rbac",
     "not-possible-here": "the fault cannot work on this target or system, such as a library put before a Go program",
     "not-sanitised": "the trace is not sanitised, or was changed since; it plays only against the sandbox",
     "open-orphan": "a dead run left something open on the same sandbox: `muster undo RUN` first",
@@ -76,6 +79,7 @@ REFUSALS = {
     "scope-locked": "another run is at work on the same sandbox: wait, or `muster abort`",
     "target-matches-nothing": "a fault's target names nothing that is there",
     "toxiproxy-identity": "the Toxiproxy that answers is not the one that the environment names",
+    "venue-has-no-names": "the load dials by name and the venue has only addresses",
 }
 """Every code of a refusal."""
 
