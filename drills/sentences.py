@@ -43,7 +43,25 @@ def _phrase(fault: PlannedFault) -> str:
             )
         case "network.cut":
             return f"link {_link(fault)} was cut"
+        case "pod.kill" | "pod.delete" | "pod.evict":
+            return f"the pod of {subject} {'was killed' if fault.fault == 'pod.kill' else 'left'}"
+        case "node.off" | "node.cordon" | "node.drain" | "node.taint":
+            return f"node {subject} was {_NODES[fault.fault]}"
+        case "workload.scale":
+            return f"{subject} was scaled to {fault.params.get('replicas', '?')}"
+        case "workload.rollout-restart":
+            return f"{subject} was restarted"
+        case "workload.break":
+            return f"{subject} got a bad release"
     return f"{fault.fault} hit {subject}"
+
+
+_NODES = {
+    "node.off": "powered off",
+    "node.cordon": "cordoned",
+    "node.drain": "drained",
+    "node.taint": "tainted",
+}
 
 
 def _subject(fault: PlannedFault, n: int) -> str:

@@ -10,28 +10,29 @@ from typing import Any
 import pytest
 import yaml
 
+from chaoslib_ext import cluster_environment, cluster_roles
 from chaoslib_ext import cluster_objects as objects
-from chaoslib_ext import cluster_roles
 from chaoslib_ext.cluster import Cluster, Permission
 from chaoslib_ext.cluster_objects import name_of
 from chaoslib_ext.faults.base import build, classes
 from chaoslib_ext.guardian.play import Player
+from chaoslib_ext.names import load_definition
 from chaoslib_ext.world import World
 from drills.errors import FaultError, Refused
 from drills.ledger import Ledger, State
+from drills.model import Environment
 from tests.contract.faultcases.kubernetes import CASES
 from tests.contract.injecting import inject
-from tests.kubebox import SPACE, KubeBox, kubebox
+from tests.kubebox import SPACE, KubeBox
 from tests.standins import until
 
 RUN = ("20260101T000000Z-test", "f1")
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
 
-@pytest.fixture(scope="module")
-def box() -> Iterator[KubeBox]:
-    with kubebox() as made:
-        yield made
+@pytest.fixture
+def box(kubernetes: KubeBox) -> KubeBox:
+    return kubernetes
 
 
 @pytest.fixture
@@ -89,6 +90,22 @@ def test_what_the_shell_or_the_home_holds_is_never_used(
     monkeypatch.setenv("KUBERNETES_HOST", "https://203.0.113.7")
     inject(build("pod.kill", {"service": "gateway", "count": 1}), world, ledger)
     assert Player(ledger).undo(ledger.book.open(), "test")[0].state is State.VERIFIED
+
+
+def test_an_environment_file_is_enough(box: KubeBox, world: World, ledger: Ledger, tmp_path: Path) -> None:
+    file = tmp_path / "staging.yaml"
+    service = {"on": {"kubernetes": {"namespace": SPACE, "selector": "app=matching-engine"}}}
+    body = {"environment": "staging", "kind": "staging", "identity": {"kubernetes": box.uid}}
+    access = {"kubeconfig": box.kubeconfig, "context": "muster-sandbox"}
+    file.write_text(yaml.safe_dump({**body, "kubernetes": access, "services": {"trading": service}}))
+    environment = load_definition(file)
+    assert isinstance(environment, Environment)
+    staging = cluster_environment.world(environment, "environments/staging.yaml").tagged(*RUN)
+    before = staging.snapshot()
+    witness = inject(build("pod.kill", {"service": "trading", "zone": "tyo-c"}), staging, ledger)
+    assert "no longer sends traffic to engine-" in witness.texts[0]
+    assert Player(ledger).undo(ledger.book.open(), "test")[0].state is State.VERIFIED
+    assert World.diff(before, staging.snapshot()) == []
 
 
 def test_an_undo_on_another_cluster_orders_nothing(world: World, ledger: Ledger) -> None:
