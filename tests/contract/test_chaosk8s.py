@@ -6,6 +6,7 @@ import importlib
 import json
 import pkgutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,12 @@ def box(kubernetes: KubeBox) -> Iterator[KubeBox]:
         for kind, scope in (("Thing", "Namespaced"), ("Big", "Cluster")):
             path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
             kubernetes.cluster.order("POST", path, _crd(kind, scope))
-            until(lambda kind=kind: kubernetes.cluster.ask("GET", f"/apis/muster.test/v1/{kind.lower()}s")[0] == 200)
+            until(partial(_served, kubernetes, kind))
         yield kubernetes
+
+
+def _served(box: KubeBox, kind: str) -> bool:
+    return box.cluster.ask("GET", f"/apis/muster.test/v1/{kind.lower()}s")[0] == 200
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,10 @@ class Account:
             self.box.cluster.order("POST", path, document)
             self._made.append(f"{path}/{document['metadata']['name']}")
 
+    def lacks(self, needed: tuple[Permission, ...], missing: list[Permission]) -> bool:
+        """Whether these are all that the API server denies it of what is needed."""
+        return self.cluster.denied(needed, SPACE) == missing
+
     def take(self) -> None:
         for path in reversed(self._made):
             self.box.cluster.call("DELETE", path)
@@ -187,12 +192,12 @@ def test_its_role_is_enough_and_nothing_of_it_is_too_much(
     fault = build(name, CASES[name].params)
     for one in needed:
         account.give(tuple(other for other in needed if other != one))
-        until(lambda one=one: account.cluster.denied(needed, SPACE) == [one])
+        until(partial(account.lacks, needed, [one]))
         with pytest.raises(Refused, match=r"not-permitted.*kubectl apply -f docs/rbac/.*nothing was touched"):
             fault.targets(account.world)
     assert World.diff(before, world.snapshot()) == []
     account.give(needed)
-    until(lambda: not account.cluster.denied(needed, SPACE))
+    until(partial(account.lacks, needed, []))
     inject(fault, account.world, ledger)
     assert Player(ledger).undo(ledger.book.open(), "test")[0].state is State.VERIFIED
     assert World.diff(before, world.snapshot()) == []

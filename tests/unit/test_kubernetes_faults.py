@@ -53,7 +53,7 @@ def test_a_label_selector_is_told_as_the_api_takes_it() -> None:
 
 
 def test_a_pod_tolerates_what_it_says() -> None:
-    def pod(**toleration: Any) -> dict[str, Any]:
+    def pod(**toleration: object) -> dict[str, Any]:
         return {"spec": {"tolerations": [toleration]}}
 
     assert tolerates(pod(operator="Exists"), "muster/fault", "", "NoExecute")
