@@ -63,7 +63,6 @@ REFUSALS = {
     "needs-sgp": "a fault or SOP needs the second region: `muster sandbox up --dr`",
     "needs-people": "a phase of the drill, or a step of its SOP, asks people; not yet run",
     "no-cloud": "a fault acts through a cloud and the environment has none: `muster sandbox up --aws`",
-    "no-compiler": "a library has to be built and there is no C compiler, nor the ziglang wheel",
     "not-allowed": "the policy of the environment does not allow a fault of the drill",
     "not-loopback": "an embedded environment is ordered through an address that is not on this host",
     "not-permitted": "the account of a cluster may not do what a fault or its undo does; the role is in docs/rbac",

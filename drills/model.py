@@ -38,9 +38,10 @@ from drills.units import Duration, Percent, format_duration, quoted
 
 __all__ = [
     "AbortAction", "Approvals", "Baseline", "Cadence", "Decide", "Detect", "Drill", "Environment", "Experiment",
-    "Failback", "FaultSpec", "Flow", "Guard", "Inject", "InvariantGuard", "InvariantObjective", "Load", "LongestGuard",
-    "MttdObjective", "MttrObjective", "MusterExtension", "Objective", "Outage", "Phase", "PhaseKind", "PhaseParams",
-    "Policy", "Recover", "Region", "Restore", "RpoLimits", "RpoObjective", "RtoObjective", "ServiceSpec",
+    "Failback", "FaultSpec", "Flow", "Guard", "Inject", "InvariantGuard", "InvariantObjective", "KubernetesAccess",
+    "Load", "LongestGuard", "MttdObjective", "MttrObjective", "MusterExtension", "Objective", "Outage", "Phase",
+    "PhaseKind", "PhaseParams", "Policy", "Recover", "Region", "Restore", "RpoLimits", "RpoObjective", "RtoObjective",
+    "ServiceSpec",
     "SloGuard", "SloObjective", "Sop", "Step", "Verify",
 ]  # fmt: skip
 
@@ -309,6 +310,14 @@ class Policy(Model):
     window: str | None = None
 
 
+class KubernetesAccess(Model):
+    """How the cluster of an environment is reached; `context` is the kubeconfig's current one where it is not said."""
+
+    kubeconfig: str
+    context: str | None = None
+    namespace: str = "default"
+
+
 class Environment(Model):
     """What may be drilled, how each part is reached, and under which policy."""
 
@@ -318,6 +327,7 @@ class Environment(Model):
     regions: dict[str, Region] = Field(default_factory=dict)
     services: dict[str, ServiceSpec] = Field(default_factory=dict)
     links: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    kubernetes: KubernetesAccess | None = None
     venue: dict[str, Any] = Field(default_factory=dict)
     telemetry: dict[str, Any] = Field(default_factory=dict)
     policy: Policy = Policy()

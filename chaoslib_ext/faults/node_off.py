@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 from pydantic import Field, model_validator
 
+from chaoslib_ext import cluster_objects as objects
 from chaoslib_ext import processes
 from chaoslib_ext.agentclient import Node, Process
 from chaoslib_ext.faults.base import Fault, Recipe, Witness, fault, names
-from chaoslib_ext.faults.kubernetes import near, nothing
+from chaoslib_ext.faults.kubernetes import WITHIN_S, near, nothing, recipe, settle
+from chaoslib_ext.faults.kubernetes_nodes import movable
 from chaoslib_ext.world import World
 from drills.errors import FaultError, Refused
 from drills.plan import Target
@@ -62,7 +64,17 @@ class NodeOff(Fault):
             self.remember(target.name, on)
             args = {"agent": world.agent.url, "node": target.name, "running": sorted(on)}
             found.append(Recipe(verb="agent.node_on", args=args))
-        return found
+        return [*self._owners(targets, world), *found]
+
+    def _owners(self, targets: Sequence[Target], world: World) -> list[Recipe]:
+        """Where pods are what runs on the nodes: wait for the nodes themselves, and for what owns the pods."""
+        if world.cluster is None:
+            return []
+        cluster = world.cluster
+        pods = [pod for target in targets for pod in movable(cluster, target.name)]
+        owners = dict.fromkeys(owner for pod in pods if (owner := objects.owner(cluster, pod)))
+        nodes = [recipe(cluster, "node_ready", node=target.name, within_s=WITHIN_S) for target in targets]
+        return [*(settle(cluster, one) for one in owners), *nodes]
 
     def _running(self, node: Node, running: dict[str, Process]) -> dict[str, Process]:
         on = {name: running[name] for name in node.instances if name in running}

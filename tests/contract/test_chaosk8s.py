@@ -6,6 +6,7 @@ import importlib
 import json
 import pkgutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from chaoslib_ext.faults import chaosk8s_calls
 from drills.errors import FaultError
 from tests.contract.chaosk8s_table import TABLE, Try
-from tests.kubebox import POD, KubeBox, kubebox
+from tests.kubebox import POD, KubeBox
 from tests.standins import until
 
 TRIED = {name: how for name, how in TABLE.items() if isinstance(how, Try)}
@@ -56,15 +57,20 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeBox]:
-    with kubebox() as made, pytest.MonkeyPatch.context() as patch:
+def box(kubernetes: KubeBox) -> Iterator[KubeBox]:
+    """The control plane, where whatever asks the shell for another gets nowhere."""
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KUBECONFIG", "/nowhere")
-        patch.setenv("KUBERNETES_HOST", "http://203.0.113.7")  # whatever asks the shell gets nowhere
+        patch.setenv("KUBERNETES_HOST", "http://203.0.113.7")
         for kind, scope in (("Thing", "Namespaced"), ("Big", "Cluster")):
             path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-            made.cluster.order("POST", path, _crd(kind, scope))
-            until(lambda kind=kind: made.cluster.ask("GET", f"/apis/muster.test/v1/{kind.lower()}s")[0] == 200)
-        yield made
+            kubernetes.cluster.order("POST", path, _crd(kind, scope))
+            until(partial(_served, kubernetes, kind))
+        yield kubernetes
+
+
+def _served(box: KubeBox, kind: str) -> bool:
+    return box.cluster.ask("GET", f"/apis/muster.test/v1/{kind.lower()}s")[0] == 200
 
 
 @pytest.fixture(scope="module")

@@ -4,34 +4,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from chaoslib_ext import cluster_environment, cluster_roles
 from chaoslib_ext import cluster_objects as objects
-from chaoslib_ext import cluster_roles
 from chaoslib_ext.cluster import Cluster, Permission
 from chaoslib_ext.cluster_objects import name_of
 from chaoslib_ext.faults.base import build, classes
 from chaoslib_ext.guardian.play import Player
+from chaoslib_ext.names import load_definition
 from chaoslib_ext.world import World
 from drills.errors import FaultError, Refused
 from drills.ledger import Ledger, State
+from drills.model import Environment
 from tests.contract.faultcases.kubernetes import CASES
 from tests.contract.injecting import inject
-from tests.kubebox import SPACE, KubeBox, kubebox
+from tests.kubebox import SPACE, KubeBox
 from tests.standins import until
 
 RUN = ("20260101T000000Z-test", "f1")
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
 
-@pytest.fixture(scope="module")
-def box() -> Iterator[KubeBox]:
-    with kubebox() as made:
-        yield made
+@pytest.fixture
+def box(kubernetes: KubeBox) -> KubeBox:
+    return kubernetes
 
 
 @pytest.fixture
@@ -91,6 +93,22 @@ def test_what_the_shell_or_the_home_holds_is_never_used(
     assert Player(ledger).undo(ledger.book.open(), "test")[0].state is State.VERIFIED
 
 
+def test_an_environment_file_is_enough(box: KubeBox, world: World, ledger: Ledger, tmp_path: Path) -> None:
+    file = tmp_path / "staging.yaml"
+    service = {"on": {"kubernetes": {"namespace": SPACE, "selector": "app=matching-engine"}}}
+    body = {"environment": "staging", "kind": "staging", "identity": {"kubernetes": box.uid}}
+    access = {"kubeconfig": box.kubeconfig, "context": "muster-sandbox"}
+    file.write_text(yaml.safe_dump({**body, "kubernetes": access, "services": {"trading": service}}))
+    environment = load_definition(file)
+    assert isinstance(environment, Environment)
+    staging = cluster_environment.world(environment, "environments/staging.yaml").tagged(*RUN)
+    before = staging.snapshot()
+    witness = inject(build("pod.kill", {"service": "trading", "zone": "tyo-c"}), staging, ledger)
+    assert "no longer sends traffic to engine-" in witness.texts[0]
+    assert Player(ledger).undo(ledger.book.open(), "test")[0].state is State.VERIFIED
+    assert World.diff(before, staging.snapshot()) == []
+
+
 def test_an_undo_on_another_cluster_orders_nothing(world: World, ledger: Ledger) -> None:
     recipes = _planned("node.cordon", world)
     ledger.write("intent", fault_id="f1", fault="node.cordon", recipes=[_with(one, uid="other") for one in recipes])
@@ -142,6 +160,10 @@ class Account:
             self.box.cluster.order("POST", path, document)
             self._made.append(f"{path}/{document['metadata']['name']}")
 
+    def lacks(self, needed: tuple[Permission, ...], missing: list[Permission]) -> bool:
+        """Whether these are all that the API server denies it of what is needed."""
+        return self.cluster.denied(needed, SPACE) == missing
+
     def take(self) -> None:
         for path in reversed(self._made):
             self.box.cluster.call("DELETE", path)
@@ -170,12 +192,12 @@ def test_its_role_is_enough_and_nothing_of_it_is_too_much(
     fault = build(name, CASES[name].params)
     for one in needed:
         account.give(tuple(other for other in needed if other != one))
-        until(lambda one=one: account.cluster.denied(needed, SPACE) == [one])
+        until(partial(account.lacks, needed, [one]))
         with pytest.raises(Refused, match=r"not-permitted.*kubectl apply -f docs/rbac/.*nothing was touched"):
             fault.targets(account.world)
     assert World.diff(before, world.snapshot()) == []
     account.give(needed)
-    until(lambda: not account.cluster.denied(needed, SPACE))
+    until(partial(account.lacks, needed, []))
     inject(fault, account.world, ledger)
     assert Player(ledger).undo(ledger.book.open(), "test")[0].state is State.VERIFIED
     assert World.diff(before, world.snapshot()) == []

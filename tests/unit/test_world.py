@@ -24,6 +24,7 @@ def snapshot(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
         "instances": {"engine-0": "running"},
         "roles": {"engine-0": "primary"},
         "proxies": {"a>b": {"enabled": True, "toxics": ["theirs"]}},
+        "planes": {},
     }
     return base | changes
 

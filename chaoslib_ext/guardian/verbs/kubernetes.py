@@ -77,6 +77,24 @@ class Schedulable:
         return _kubectl(args, "uncordon", args["node"])
 
 
+class NodeReady:
+    """`kubernetes.node_ready` {node}: a node whose power is back says so; its kubelet does that, we only wait."""
+
+    def undo(self, args: Args) -> None:
+        """Nothing to order."""
+
+    def observe(self, args: Args) -> str:
+        """Its condition Ready is true."""
+        node = _read(_cluster(args), objects.node_path(args["node"]))
+        if node is not None and not objects.ready(node):
+            raise NotUndone(f"node {args['node']} is not ready yet")
+        return f"node {args['node']} is ready"
+
+    def by_hand(self, args: Args) -> str:
+        """Wait as kubectl does."""
+        return _kubectl(args, "wait", f"node/{args['node']}", "--for=condition=Ready", "--timeout=120s")
+
+
 class Untaint:
     """`kubernetes.untaint` {node, key, effect}: this taint goes, those of others stay."""
 
@@ -187,6 +205,7 @@ class Template(Settle):
 VERBS: dict[str, Verb] = {
     "kubernetes.settle": Settle(),
     "kubernetes.schedulable": Schedulable(),
+    "kubernetes.node_ready": NodeReady(),
     "kubernetes.untaint": Untaint(),
     "kubernetes.delete_pod": DeletePod(),
     "kubernetes.scale": Scale(),

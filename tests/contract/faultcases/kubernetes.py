@@ -21,6 +21,7 @@ CASES = {
     "node.taint": Case(
         {"node": "tyo-a"}, "taint node tyo-a with muster/fault=:NoSchedule", {"node": "tyo"}, ("kubernetes",)
     ),
+    "node.off": Case({"node": "tyo-a"}, "power off node tyo-a", {"zone": "tyo-d"}, ("stand-in",)),
     "workload.scale": Case(
         {"workload": "gateway", "replicas": 1},
         "scale deployment/gateway to 1",
