@@ -27,6 +27,8 @@ class Wan:
 
     async def slow_down(self) -> bool:
         """Give every link its latency and open it; False when Toxiproxy did not take it, to be tried again."""
+        if not self._links:
+            return True
         try:
             async with ClientSession(self._api, timeout=_TIMEOUT) as session:
                 answers = await asyncio.gather(*(_slow_down(session, link) for link in self._links))
