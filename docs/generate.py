@@ -44,12 +44,15 @@ CODES = {
 
 REFUSALS = {
     "blast-radius": "the drill touches more zones than the policy of the environment allows",
+    "endangers-host": "the fault would take more than the machine can spare, on which the generator runs too",
     "environment": "the environment is not one that may be drilled yet",
     "needs-people": "a phase of the drill asks people or follows an SOP; not yet run",
     "not-allowed": "the policy of the environment does not allow a fault of the drill",
+    "not-possible-here": "the fault cannot work on this target or system, such as a library put before a Go program",
     "not-sanitised": "the trace is not sanitised, or was changed since; it plays only against the sandbox",
     "open-orphan": "a dead run left something open on the same sandbox: `muster undo RUN` first",
     "operation-not-allowed": "the trace holds withdrawals or transfers that the policy does not name in `operations`",
+    "part-missing": "the fault needs a program or library that is not there and cannot be built",
     "policy": "the environment has a rule that cannot be enforced yet",
     "sandbox": "the sandbox could not be started: a port in use, a part missing",
     "sandbox-not-up": "the command looks at a running sandbox: `muster sandbox up` first",

@@ -19,6 +19,20 @@ from drills.words import duration_text, percent_text, sentence
 WIDTH = 118
 
 
+HAPPENED = {
+    "process.kill": "{} died",
+    "process.pause": "{} froze",
+    "process.restart-storm": "{} crashed again and again",
+    "host.cpu-starve": "{} was starved of CPU",
+    "host.memory-stress": "memory ran short",
+    "host.fd-exhaustion": "{} could open no more files",
+    "disk.full": "the disk of {} was full",
+    "disk.slow-fsync": "the disk of {} was slow",
+    "clock.skew": "the clock of {} was wrong",
+}
+"""What a fault on instances is called, as the end of "after …"."""
+
+
 def fault_phrase(plan: Plan) -> str:
     """What happened, as the end of "after …": `the primary matching engine died`."""
     ids = t0_faults(plan)
@@ -29,11 +43,9 @@ def fault_phrase(plan: Plan) -> str:
 def _phrase(fault: PlannedFault) -> str:
     subjects = list(dict.fromkeys(_subject(fault, n) for n in range(len(fault.targets))))
     subject = " and ".join(subjects[:3]) + (" and others" if len(subjects) > 3 else "") or fault.id
+    if fault.fault in HAPPENED:
+        return HAPPENED[fault.fault].format(subject)
     match fault.fault:
-        case "process.kill":
-            return f"{subject} died"
-        case "process.pause":
-            return f"{subject} froze"
         case "network.latency":
             ms = fault.params.get("ms", "?")
             return (

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from collections.abc import Mapping
+from typing import Any
 
 from chaoslib_ext import httpjson, processes
 from chaoslib_ext.guardian.verbs.base import Args, NotUndone, Verb, curl, get, order
+
+START_S = 8.0
+"""How long a new process may take to get ready before that is its own affair and no longer the undo's."""
 
 
 class Release:
@@ -56,7 +62,40 @@ class Resume:
         return f"kill -CONT {int(args['pid'])}"
 
 
-VERBS: dict[str, Verb] = {"agent.release": Release(), "agent.resume": Resume()}
+class ClearOverride:
+    """`agent.clear_override` {agent, instance, key}: the instance runs again as its manifest says."""
+
+    def undo(self, args: Args) -> None:
+        """Take it away; one that is not there is fine. The agent starts the instance again behind its answer."""
+        order("DELETE", _instance(args, f"/override/{httpjson.segment(args['key'])}"))
+
+    def observe(self, args: Args) -> str:
+        """Neither wanted nor what its process was started with; and it runs, unless something else holds it.
+
+        One that starts slowly (it catches up, the machine is busy) is without the override all the same.
+        """
+        seen = get(_instance(args))
+        phase = seen.get("phase")
+        if args["key"] in seen.get("overrides", ()):
+            raise NotUndone(f"{args['instance']} ({phase}) still runs with override {args['key']}")
+        if phase == "backoff" or (phase == "starting" and _age_s(seen) < START_S):
+            raise NotUndone(f"{args['instance']} is {phase} after its override went")
+        return f"{args['instance']} is {phase}, without override {args['key']}"
+
+    def by_hand(self, args: Args) -> str:
+        """Ask the agent with curl."""
+        return curl("DELETE", _instance(args, f"/override/{httpjson.segment(args['key'])}"))
+
+
+VERBS: dict[str, Verb] = {
+    "agent.release": Release(),
+    "agent.resume": Resume(),
+    "agent.clear_override": ClearOverride(),
+}
+
+
+def _age_s(seen: Mapping[str, Any]) -> float:
+    return time.time() - float(seen.get("start_time") or 0)
 
 
 def _instance(args: Args, path: str = "") -> str:
