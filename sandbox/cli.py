@@ -41,6 +41,7 @@ def cli() -> None:
 
 @cli.command()
 @click.option("--plant", default="", metavar="W01,W04", help="Build it with these weaknesses.")
+@click.option("--dr", is_flag=True, help="With a second region (sgp) that mirrors the first.")
 @click.option("--aws", is_flag=True, help="With a cloud of its own (moto): every node is an EC2 instance.")
 @click.option("--json", "as_json", is_flag=True, help="Print what `describe` prints.")
 @click.option("--owner-pid", type=int, help="Go down when this process dies.")
@@ -50,13 +51,14 @@ def cli() -> None:
     default=BUNDLED,
     help="Folder of pod manifests, instead of the bundled exchange.",
 )
-def up(plant: str, aws: bool, as_json: bool, owner_pid: int | None, manifests: Path) -> None:
+def up(plant: str, dr: bool, aws: bool, as_json: bool, owner_pid: int | None, manifests: Path) -> None:
     """Start it, and return when every instance is ready."""
     from sandbox.start import Wish, check_plants, owner_of
     from sandbox.start import up as start
 
     began = time.monotonic()
-    wish = Wish(manifests, check_plants(plant), owner_of(owner_pid), aws)
+    features = tuple(name for name, asked in (("sgp", dr), ("aws", aws)) if asked)
+    wish = Wish(manifests, check_plants(plant), features, owner_of(owner_pid))
     box = Box.here()
     with box.locked():
         described = start(box, wish, lambda line: click.echo(line, err=True))

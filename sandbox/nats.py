@@ -1,29 +1,20 @@
-"""The order bus: configuration of its nodes, and the one stream of orders.
+"""The order bus: the configuration of its nodes.
 
 Nothing may find a way round the links: clients are not told of other nodes (`no_advertise`), and nodes
 advertise to each other an address where nobody listens, so that the only routes are those configured, each
 through its proxy. One connection a route (`pool_size: 1`), so that a cut cuts.
+
+Regions are clusters of their own, each a JetStream domain, joined by leaf links. Orders never cross one: only the
+mirror of the order stream does (see sandbox/streams.py).
 """
 
-import asyncio
-import contextlib
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import nats
-import nats.errors
-import nats.js.api
-import nats.js.errors
+from sandbox.links import HOST, WAN
 
-from sandbox.errors import SandboxError
-from sandbox.links import HOST
-
-STREAM = "ORD"
-SUBJECT = "ord.tyo"
 _NOWHERE = f"{HOST}:1"  # tcpmux, which no machine of today runs: a route there is refused at once
-_ROUTES = ("bus-bus",)
 _MAX_MEMORY = "64M"
 _MAX_FILE = "4G"
 
@@ -34,12 +25,17 @@ def write_config(described: Mapping[str, Any], name: str, zone: str | None, conf
     `described` is what `describe` prints; `data` the folder that holds the volumes of all pods.
     """
     row = next(row for row in described["instances"] if row["name"] == name)
-    routes = [link["listen"] for link in described["links"] if link["from"] == name and link["group"] in _ROUTES]
-    (conf / f"{name}.conf").write_text(config(row, zone, routes, data / name))
+    mine = [link for link in described["links"] if link["from"] == name]
+    routes = [link["listen"] for link in mine if link["group"] != WAN]
+    leaves = [link["listen"] for link in mine if link["group"] == WAN]
+    (conf / f"{name}.conf").write_text(config(row, zone, routes, leaves, data / name))
 
 
-def config(row: Mapping[str, Any], zone: str | None, routes: Sequence[str], store: Path) -> str:
-    """The configuration of one node: its `row` of `describe`, the "host:port" it dials, and its JetStream folder."""
+def config(row: Mapping[str, Any], zone: str | None, routes: Sequence[str], leaves: Sequence[str], store: Path) -> str:
+    """The configuration of one node: its `row` of `describe`, what it dials as "host:port", its JetStream folder.
+
+    `routes` lead to the other nodes of its region, `leaves` into another region.
+    """
     dialled = ", ".join(f'"nats://{route}"' for route in routes)
     host, ports, region = row["host"], row["ports"], row["region"]
     return f"""# written by the sandbox; changes are lost
@@ -66,55 +62,14 @@ cluster {{
   ping_interval: "1s"
   routes: [{dialled}]
 }}
-"""
+{_leafnodes(row, leaves)}"""
 
 
-ATTEMPT_S = 3.0
-
-
-async def provision(servers: Sequence[str], replicas: int, timeout_s: float, alive: Callable[[], bool]) -> None:
-    """Create the stream of orders over `servers` ("host:port"), as soon as the bus has elected its leader.
-
-    Idempotent. Raises SandboxError naming the last answer when it is not there after `timeout_s`, or as soon as
-    `alive` says that there is nobody left who runs the bus.
-    """
-    deadline = time.monotonic() + timeout_s
-    last = "no node accepts connections"
-    while time.monotonic() < deadline and alive():
-        try:
-            # the client's own time-outs do not cover a node that stops in the middle of a request or of the close
-            async with asyncio.timeout(ATTEMPT_S):
-                await _create(servers, replicas)
-            return
-        except (OSError, nats.errors.Error, nats.js.errors.Error, TimeoutError) as error:
-            last = str(error) or type(error).__name__
-        await asyncio.sleep(0.05)
-    if not alive():
-        raise SandboxError("agent: it ended while the order bus was starting; see `sandbox logs agent`")
-    raise SandboxError(f"order-bus: stream {STREAM} could not be made within {timeout_s:g} s: {last}; see logs nats-0")
-
-
-async def _create(servers: Sequence[str], replicas: int) -> None:
-    client = await nats.connect(
-        [f"nats://{server}" for server in servers],
-        allow_reconnect=False,
-        connect_timeout=1,
-        error_cb=_ignore,
-    )
-    try:
-        stream = nats.js.api.StreamConfig(
-            name=STREAM,
-            subjects=[SUBJECT],
-            num_replicas=replicas,
-            storage=nats.js.api.StorageType.FILE,
-            retention=nats.js.api.RetentionPolicy.LIMITS,
-            allow_direct=True,  # engines read the log from any replica, also while the stream has no leader
-        )
-        await client.jetstream(timeout=1).add_stream(stream)
-    finally:
-        with contextlib.suppress(nats.errors.Error, OSError):
-            await client.close()
-
-
-async def _ignore(_: Exception) -> None:
-    """Connection errors are raised by the call itself; the client's own report would only repeat them."""
+def _leafnodes(row: Mapping[str, Any], leaves: Sequence[str]) -> str:
+    lines = []
+    if (port := row["ports"].get("leaf")) is not None:
+        lines += [f"  listen: {row['host']}:{port}", f'  advertise: "{_NOWHERE}"', "  no_advertise: true"]
+    if leaves:
+        urls = ", ".join(f'"nats-leaf://{leaf}"' for leaf in leaves)
+        lines.append(f'  remotes: [{{ urls: [{urls}], deny_imports: ["ord.>"], deny_exports: ["ord.>"] }}]')
+    return "\n".join(["leafnodes {", *lines, "}", ""]) if lines else ""

@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sandbox import links, names, nats
+from sandbox import links, names, nats, streams
 from sandbox.agent_client import agent_process, instances
 from sandbox.errors import BadUse, Refused, SandboxError
 from sandbox.exchange.plants import KNOWN
@@ -20,10 +21,10 @@ from sandbox.home import CHECKOUT, Box, read_json, write_json
 from sandbox.node.pods import parts_of
 from sandbox.node.processes import MARK
 from sandbox.node.resolve import Resolver
-from sandbox.node.source import CLOUD, StaticPods
+from sandbox.node.source import StaticPods
 from sandbox.parts import PARTS, Found, ensure
 from sandbox.stop import down
-from sandbox.topology import Topology, describe, lay_out
+from sandbox.topology import BUS, Topology, describe, lay_out
 
 READY_S = 30.0
 _REPLICAS = 3
@@ -32,27 +33,17 @@ _HOPELESS_RESTARTS = 6
 
 @dataclass(frozen=True)
 class Wish:
-    """What `up` was asked for; `owner_pid` takes the sandbox with it when it dies."""
+    """What `up` was asked for; `features` as `describe` names them; `owner_pid` takes it with it when it dies."""
 
     manifests: Path
     plant: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
     owner_pid: int | None = None
-    aws: bool = False
-
-    @property
-    def folders(self) -> tuple[Path, ...]:
-        """Where the manifests of all that was asked for are."""
-        return (self.manifests, *([CLOUD] if self.aws else []))
 
     @property
     def ready_s(self) -> float:
         """How long everything may take to get ready; a cloud is two seconds of work before it answers."""
-        return READY_S * (2 if self.aws else 1)
-
-    @property
-    def features(self) -> list[str]:
-        """What is up beyond the exchange itself."""
-        return ["aws"] if self.aws else []
+        return READY_S * (2 if "aws" in self.features else 1)
 
 
 def up(box: Box, wish: Wish, say: Callable[[str], None]) -> dict[str, Any] | None:
@@ -66,9 +57,9 @@ def up(box: Box, wish: Wish, say: Callable[[str], None]) -> dict[str, Any] | Non
         if wish.plant:
             raise Refused("up: a sandbox is up already and nothing can be planted in it; first: muster sandbox down")
         if missing := set(wish.features) - set(state["describe"]["features"]):
-            raise Refused(f"up: a sandbox is up already without {', '.join(missing)}; first: muster sandbox down")
+            raise Refused(f"up: the sandbox is up without {', '.join(sorted(missing))}; first: muster sandbox down")
         return None
-    pods = StaticPods(*wish.folders).pods()
+    pods = StaticPods(wish.manifests, wish.features).pods()
     topology = lay_out(pods)
     wanted = parts_of(pods)
     parts = {part.name: ensure(part, say) for part in PARTS if part.name in wanted}
@@ -87,9 +78,8 @@ def _start(box: Box, wish: Wish, topology: Topology, parts: Mapping[str, Found])
         resolver.runnable(pod)
     agent = _start_agent(box, wish)
     _wait_for_agent(box, agent)
-    bus = topology.addresses("order-bus", "client")
-    if bus:
-        asyncio.run(nats.provision(bus, min(_REPLICAS, len(bus)), READY_S, lambda: agent.poll() is None))
+    if topology.regions():
+        asyncio.run(_provision(topology, lambda: agent.poll() is None))
     _wait_until_ready(box, described["agent"], wish.ready_s)
     described["aws"] = read_json(box.aws_file)
     described["state"] = "up"
@@ -111,10 +101,9 @@ def _write_files(box: Box, wish: Wish, topology: Topology, parts: Mapping[str, F
     box.kubeconfig.write_text("apiVersion: v1\nkind: Config\n")
     _write_secret(box.secret_file)
     versions = {name.removesuffix("-server"): found.version or "?" for name, found in parts.items()}
-    described = describe(topology, box, secrets.token_hex(4), versions, bool(wish.plant))
-    described["features"] = wish.features
+    described = describe(topology, box, secrets.token_hex(4), versions, bool(wish.plant), wish.features)
     names.prepare(topology, box, described)
-    for pod in topology.of_service("order-bus"):
+    for pod in topology.of_service(BUS):
         nats.write_config(described, pod.name, pod.zone, box.conf, box.data)
     write_json(box.state_file, _state(described, parts))
     return described
@@ -127,8 +116,7 @@ def _write_secret(path: Path) -> None:
 
 
 def _start_agent(box: Box, wish: Wish) -> "subprocess.Popen[bytes]":
-    argv = [sys.executable, "-m", "sandbox.node", str(box.root)]
-    argv.append(os.pathsep.join(str(folder.absolute()) for folder in wish.folders))
+    argv = [sys.executable, "-m", "sandbox.node", str(box.root), str(wish.manifests.absolute())]
     if wish.owner_pid is not None:
         argv.append(str(wish.owner_pid))
     env = {**os.environ, "PYTHONPATH": str(CHECKOUT), MARK: str(box.root), "MUSTER_PLANT": ",".join(wish.plant)}
@@ -136,6 +124,26 @@ def _start_agent(box: Box, wish: Wish) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
             argv, env=env, cwd=box.root, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
+
+
+async def _provision(topology: Topology, alive: Callable[[], bool]) -> None:
+    """The order stream in the first region, and its mirror in each of the others."""
+    home, *others = ((region, topology.addresses(BUS, "client", region)) for region in topology.regions())
+    makers = [(f"stream {streams.STREAM}", partial(streams.create, home[1], _replicas(home[1])))]
+    for region, bus in others:
+        mirror = partial(streams.mirror, bus, _replicas(bus), domain=home[0] or "")
+        makers += [(f"mirror {streams.MIRROR} in {region}", partial(_mirrored, mirror, bus))]
+    await asyncio.gather(*(streams.until_made(make, what, READY_S, alive) for what, make in makers))
+
+
+async def _mirrored(mirror: Callable[[], Awaitable[None]], bus: Sequence[str]) -> None:
+    await mirror()
+    if not await streams.follows(bus):
+        raise TimeoutError("it hears nothing of its origin")
+
+
+def _replicas(bus: Sequence[str]) -> int:
+    return min(_REPLICAS, len(bus))
 
 
 def _wait_for_agent(box: Box, agent: "subprocess.Popen[bytes]") -> None:

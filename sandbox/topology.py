@@ -14,6 +14,7 @@ from sandbox.ports import allocate, is_free
 _HTTP_PORTS = ("http", "api")
 _AUDITED = "matching-engine"
 _ENTRANCE = "gateway"
+BUS = "order-bus"
 _FIRST_NET = 11
 
 
@@ -31,13 +32,17 @@ class Topology:
         """The pods of one service, in order."""
         return [pod for pod in self.pods if pod.service == service]
 
-    def addresses(self, service: str, port: str) -> list[str]:
-        """ "host:port" of one port of every pod of a service that has it."""
+    def addresses(self, service: str, port: str, region: str | None = None) -> list[str]:
+        """ "host:port" of one port of every pod of a service (in `region`) that has it."""
         return [
             f"{self.hosts[pod.name]}:{self.ports[pod.name][port]}"
             for pod in self.of_service(service)
-            if port in self.ports[pod.name]
+            if port in self.ports[pod.name] and region in (None, pod.region)
         ]
+
+    def regions(self) -> list[str | None]:
+        """The regions that have an order bus, in order: the first one holds the original of the order stream."""
+        return list(dict.fromkeys(pod.region for pod in self.of_service(BUS)))
 
 
 def lay_out(pods: Sequence[Pod]) -> Topology:
@@ -83,7 +88,14 @@ def _shared(pod: Pod, host: str, port: str) -> tuple[str, ...]:
     return ("", pod.name, port) if host == HOST else (pod.service, port)
 
 
-def describe(topology: Topology, box: Box, box_id: str, versions: Mapping[str, str], planted: bool) -> dict[str, Any]:
+def describe(
+    topology: Topology,
+    box: Box,
+    box_id: str,
+    versions: Mapping[str, str],
+    planted: bool,
+    features: Sequence[str] = (),
+) -> dict[str, Any]:
     """The sandbox as `describe` prints it: addresses and names, never a secret, never what was planted."""
     regions: dict[str, dict[str, list[str]]] = {}
     for pod in topology.pods:
@@ -103,20 +115,35 @@ def describe(topology: Topology, box: Box, box_id: str, versions: Mapping[str, s
         "secret_file": str(box.secret_file),
         "planted": planted,
         "regions": regions,
-        "features": [],
+        "features": list(features),
         "aws": None,
         "nodes": _nodes(topology.pods),
         "instances": [_instance(pod, topology.hosts[pod.name], topology.ports[pod.name]) for pod in topology.pods],
         "links": [link.described() for link in topology.links],
-        "venue": {
-            "type": "sandbox",
-            "rest": [f"http://{address}" for address in topology.addresses(_ENTRANCE, "http")],
-            "ws": [f"ws://{address}/v5/trade" for address in topology.addresses(_ENTRANCE, "ws")],
-            "binary": [f"tcp://{address}" for address in topology.addresses(_ENTRANCE, "binary")],
-            "audit": [f"http://{address}" for address in topology.addresses(_AUDITED, "http")],
-            "secret_file": str(box.secret_file),
-        },
+        "venue": _venue(topology, box),
         "versions": dict(versions),
+    }
+
+
+def _venue(topology: Topology, box: Box) -> dict[str, Any]:
+    """Where clients enter: the first region's doors, the record of every engine, and the same by region."""
+    regions = topology.regions()
+    doors = {region: _doors(topology, region) for region in regions}
+    return {
+        "type": "sandbox",
+        **(doors[regions[0]] if regions else _doors(topology, None)),
+        "audit": [f"http://{address}" for address in topology.addresses(_AUDITED, "http")],
+        "secret_file": str(box.secret_file),
+        "regions": {region: found for region, found in doors.items() if region},
+    }
+
+
+def _doors(topology: Topology, region: str | None) -> dict[str, list[str]]:
+    return {
+        "rest": [f"http://{address}" for address in topology.addresses(_ENTRANCE, "http", region)],
+        "ws": [f"ws://{address}/v5/trade" for address in topology.addresses(_ENTRANCE, "ws", region)],
+        "binary": [f"tcp://{address}" for address in topology.addresses(_ENTRANCE, "binary", region)],
+        "audit": [f"http://{address}" for address in topology.addresses(_AUDITED, "http", region)],
     }
 
 

@@ -13,6 +13,7 @@ import orjson
 from aiohttp import web
 from prometheus_client import generate_latest
 
+from sandbox.exchange import admin_http
 from sandbox.exchange.engine_core import Core
 from sandbox.exchange.leadership import Role
 from sandbox.exchange.market import HASH_EVERY
@@ -39,6 +40,7 @@ def application(core: Core) -> web.Application:
             web.get("/audit/journal", _journal),
             web.get("/audit/fills", _fills),
             web.get("/audit/hashes", _hashes),
+            *admin_http.routes(core),
         ]
     )
     return app

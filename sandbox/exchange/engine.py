@@ -1,7 +1,7 @@
 """The matching-engine process: `python -m sandbox.exchange.engine`, configured by environment variables only.
 
 MUSTER_INSTANCE MUSTER_ZONE MUSTER_HTTP_PORT MUSTER_ORDERS_PORT MUSTER_NATS MUSTER_TRUTH
-MUSTER_HOST (127.0.0.1) MUSTER_LEASE_MS (1000) MUSTER_PREFERRED (0) MUSTER_PLANT (none)
+MUSTER_HOST (127.0.0.1) MUSTER_STREAM (ORD) MUSTER_LEASE_MS (1000) MUSTER_PREFERRED (0) MUSTER_PLANT (none)
 
 An engine is always in one of two loops: it follows the log until it leads, and leads until it has stepped down.
 """
@@ -27,7 +27,7 @@ from sandbox.exchange.engine_lead import Leader, UnfencedLeader
 from sandbox.exchange.engine_metrics import EngineMetrics
 from sandbox.exchange.engine_replica import Replica
 from sandbox.exchange.leadership import Leadership
-from sandbox.exchange.orderlog import LogBroken, OrderLog
+from sandbox.exchange.orderlog import STREAM, LogBroken, OrderLog
 from sandbox.exchange.plants import Plants
 from sandbox.truth.log import TruthLog
 
@@ -52,6 +52,7 @@ class Config:
     preferred: bool
     plants: Plants
     host: str = "127.0.0.1"
+    stream: str = STREAM
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Config":
@@ -67,6 +68,7 @@ class Config:
             preferred=environment.get("MUSTER_PREFERRED", "0") == "1",
             plants=Plants.from_environment(environment),
             host=environment.get("MUSTER_HOST", "127.0.0.1"),
+            stream=environment.get("MUSTER_STREAM", STREAM),
         )
 
 
@@ -75,7 +77,7 @@ def build(config: Config) -> tuple[Core, Follower, Leader]:
     core = Core(
         name=config.instance,
         zone=config.zone,
-        log=OrderLog(config.nats, config.instance),
+        log=OrderLog(config.nats, config.instance, config.stream),
         truth=TruthLog(config.truth),
         replica=Replica(forget_ids=config.plants.forget_ids),
         leadership=Leadership(config.instance, config.lease_s, config.preferred, time.monotonic()),

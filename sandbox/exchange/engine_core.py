@@ -100,6 +100,7 @@ class Core:
     queries: deque[Query] = field(default_factory=deque)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     doubt: Doubt | None = None
+    resigning: bool = False
     clock: Callable[[], float] = time.monotonic
     on_taken: Callable[[list[Order]], None] | None = None
 
@@ -131,6 +132,8 @@ class Core:
             "applied_seq": market.seq,
             "stream_seq": self.replica.position,
             "hash": market.hash.hex(),
+            "stream": self.log.stream,
+            "fenced": self.leadership.fenced,
             "lease_age_ms": round(self.leadership.age(self.now()) * 1000),
         }
 
@@ -154,7 +157,7 @@ class Core:
         now = self.now()
         taken: list[Order] = []
         for row in rows:
-            if not self.leading or len(self.orders) + len(taken) >= MAX_WAITING:
+            if not self.leading or self.told_to_go or len(self.orders) + len(taken) >= MAX_WAITING:
                 self.refuse(link, row[0])
                 continue
             fields = row[1:]
@@ -200,6 +203,8 @@ class Core:
         followed = self.replica.follow(sequence, payload)
         if followed.in_force and not self.leading:
             self.leadership.seen(self.now())
+        if followed.entry.kind == "resign" and followed.in_force and followed.entry.instance != self.name:
+            self.leadership.vacated()
         self._settle(sequence, followed)
         if followed.entry.kind == "lead" and followed.in_force:
             self._epoch_began(followed)
@@ -226,8 +231,14 @@ class Core:
         _log.info("leads with epoch %d from command %d on", entry.epoch, self.replica.market.seq)
         self.tell_gateways()
 
+    @property
+    def told_to_go(self) -> bool:
+        """Whether a leader has to go because it was told to."""
+        return self.resigning or self.leadership.fenced
+
     def step_down(self, reason: str) -> None:
         """Stop leading; what was not published is refused, what is in doubt stays open."""
+        self.resigning = False
         self.truth.append([self.record("stepdown", reason=reason)])
         self.leadership.stepped_down(self.now(), rebuild=self.plants.own_memory_first)
         self.metrics.stepdowns.inc()

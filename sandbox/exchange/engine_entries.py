@@ -3,6 +3,7 @@
     {"t":"batch","epoch":3,"id":"engine-0.4f1c.17","c":[[command row],…]}
     {"t":"lead","epoch":3,"id":"engine-0.4f1c.1","instance":"engine-0"}
     {"t":"beat","epoch":3,"id":"engine-0.4f1c.2"}
+    {"t":"resign","epoch":3,"id":"engine-0.4f1c.3","instance":"engine-0"}
 
 The id is unique over all lives of all engines: a leader whose publish was not answered finds out by it whether
 the entry at that place is its own.
@@ -14,12 +15,12 @@ from typing import Any, Literal
 
 import orjson
 
-type Kind = Literal["batch", "lead", "beat"]
+type Kind = Literal["batch", "lead", "beat", "resign"]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry: `rows` are the commands of a batch, `instance` names the leader that a `lead` entry makes."""
+    """One entry: `rows` are the commands of a batch, `instance` leads from its `lead` entry on, up to its `resign`."""
 
     kind: Kind
     epoch: int
@@ -32,7 +33,7 @@ class Entry:
         obj: dict[str, Any] = {"t": self.kind, "epoch": self.epoch, "id": self.id}
         if self.kind == "batch":
             obj["c"] = self.rows
-        elif self.kind == "lead":
+        elif self.instance is not None:
             obj["instance"] = self.instance
         return orjson.dumps(obj)
 

@@ -1,6 +1,7 @@
 """The engine as a follower: read the log, stay hot, and claim the next epoch when its leader has fallen silent."""
 
 import asyncio
+import contextlib
 import logging
 
 from sandbox.exchange.engine_core import Core
@@ -11,6 +12,7 @@ from sandbox.exchange.orderlog import LogBroken, LogUnavailable, Page, WrongLast
 READ_TIMEOUT_S = 0.6
 POLL_S = 0.02  # how late a standby may learn of an entry: adds to a failover, saves the bus a push per entry
 _RETRY_S = 0.02
+_MIRROR_POLL_S = 0.1
 _COMMANDS_A_SLICE = 256  # about 10 ms of work, then the loop has its turn
 
 _log = logging.getLogger(__name__)
@@ -33,6 +35,8 @@ class Follower:
         while not core.leading:
             try:
                 more = await self.read_page()
+                if core.leadership.role is Role.STARTING:
+                    await self._look_at_the_log()
             except LogUnavailable as error:
                 _log.debug("cannot read the log: %s", error)
                 await asyncio.sleep(_RETRY_S)
@@ -75,6 +79,9 @@ class Follower:
         Raises LogBroken when the log is shorter than what was read from it: it was made anew, or lost entries.
         """
         core = self._core
+        if not await self._may_write():
+            await asyncio.sleep(_MIRROR_POLL_S)
+            return
         epoch = core.replica.epoch + 1
         if self._claim is None or self._claim.epoch != epoch:
             self._claim = Entry("lead", epoch, core.ids.next(), [], core.name)
@@ -93,6 +100,19 @@ class Follower:
             await asyncio.sleep(_RETRY_S)
         else:
             self._won(sequence, self._claim)
+
+    async def _look_at_the_log(self) -> None:
+        """Remember which log it is that is read; where the bus has no quorum it is read all the same."""
+        with contextlib.suppress(LogUnavailable):
+            await self._core.log.takes_entries(READ_TIMEOUT_S)
+
+    async def _may_write(self) -> bool:
+        """Whether the log takes entries from here; raises LogBroken when it is another than the one that was read."""
+        try:
+            return await self._core.log.takes_entries(READ_TIMEOUT_S)
+        except LogUnavailable as error:
+            _log.debug("claim: %s", error)
+            return False
 
     def _won(self, sequence: int, entry: Entry) -> None:
         self._claim = None  # a later rebuild reads it again, and must not take it for a promotion

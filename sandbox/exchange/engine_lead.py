@@ -9,7 +9,7 @@ import asyncio
 import logging
 
 from sandbox.exchange.engine_core import Core, Doubt, Order, Query
-from sandbox.exchange.engine_entries import Entry
+from sandbox.exchange.engine_entries import Entry, Kind
 from sandbox.exchange.engine_follow import Follower
 from sandbox.exchange.orderlog import LogUnavailable, WrongLast
 from sandbox.exchange.plants import ZOMBIE_S
@@ -35,15 +35,19 @@ class Leader:
         core = self._core
         while core.leading:
             await self.gather()
-            if self.lease_is_over():
+            if core.leadership.fenced:
+                core.step_down("fenced")
+            elif self.lease_is_over():
                 core.step_down("nothing of it came into the log for a lease")
+            elif core.resigning:
+                await self.resign()
             elif core.leading:
                 await self.write(*self.take())
 
     async def gather(self) -> None:
         """Wait for commands or queries, and a moment more for company; at most until a heartbeat is due."""
         core = self._core
-        if not core.orders and not core.queries:
+        if not core.orders and not core.queries and not core.told_to_go:
             core.arrived.clear()
             try:
                 async with asyncio.timeout(max(_WHOLE_MS, core.leadership.beat_in(core.now()))):
@@ -67,10 +71,25 @@ class Leader:
         """Whether somebody else may lead by now."""
         return self._core.leadership.expired(self._core.now())
 
+    async def resign(self) -> None:
+        """Leave in order: bring what has arrived into the log, and last that nobody leads from here on."""
+        core = self._core
+        while core.leading and (core.orders or core.queries):
+            await self.write(*self.take())
+        if core.leading:
+            await self.append(Entry("resign", core.replica.epoch, core.ids.next(), [], core.name), [], [])
+        if core.leading:
+            core.step_down("asked to resign")
+
     async def write(self, orders: list[Order], queries: list[Query]) -> None:
         """Bring one entry into the log and answer what it carried; a heartbeat when it carries no commands."""
         core = self._core
-        entry = Entry("batch" if orders else "beat", core.replica.epoch, core.ids.next(), [o.row for o in orders])
+        kind: Kind = "batch" if orders else "beat"
+        await self.append(Entry(kind, core.replica.epoch, core.ids.next(), [o.row for o in orders]), orders, queries)
+
+    async def append(self, entry: Entry, orders: list[Order], queries: list[Query]) -> None:
+        """Bring this entry into the log and answer what it carries, or step down over it."""
+        core = self._core
         payload = entry.encode()
         while True:
             sent = core.now()
@@ -85,9 +104,9 @@ class Leader:
                 return
             except LogUnavailable as error:
                 _log.debug("entry %s: %s", entry.id, error)
-                if self.lease_is_over():
+                if core.leadership.fenced or self.lease_is_over():
                     self.doubt(entry, orders, queries)
-                    core.step_down("the log did not answer for a lease")
+                    core.step_down("fenced" if core.leadership.fenced else "the log did not answer for a lease")
                     return
                 await asyncio.sleep(_RETRY_S)
                 continue
@@ -126,7 +145,7 @@ class Leader:
                 _log.debug("entry in doubt: %s", error)
             if core.replica.position > position:
                 continue
-            if self.lease_is_over():
+            if core.leadership.fenced or self.lease_is_over():
                 core.step_down("what became of its entry could not be read for a lease")
                 return
             await asyncio.sleep(_RETRY_S)

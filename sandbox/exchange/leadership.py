@@ -27,6 +27,9 @@ class Leadership:
         self.lease_s = lease_s
         self.preferred = preferred
         self.role = Role.STARTING
+        self.fenced = False
+        """Told from outside not to lead; it lives in memory only."""
+        self._vacant = False
         self._sign = now  # the last sign of life of whoever leads; our own appends while we lead
 
     @property
@@ -52,19 +55,27 @@ class Leadership:
     def seen(self, now: float) -> None:
         """An entry of the epoch in force was read from the log."""
         self._sign = now
+        self._vacant = False
+
+    def vacated(self) -> None:
+        """The leader of the epoch in force has resigned: nobody need wait for its lease to end."""
+        self._vacant = True
 
     def may_claim(self, now: float, log_is_empty: bool) -> bool:
-        """Whether to try for the next epoch: silence for a lease, or an empty log and the preference."""
-        if self.role is not Role.STANDBY:
+        """Whether to try for the next epoch: silence for a lease, a leader that resigned, or an empty log and the
+        preference; never while fenced.
+        """
+        if self.role is not Role.STANDBY or self.fenced:
             return False
         if log_is_empty:
             return self.preferred or self.age(now) > CLAIM_PATIENCE_WHEN_EMPTY * self.lease_s
-        return self.age(now) > self.lease_s
+        return self._vacant or self.age(now) > self.lease_s
 
     def promoted(self, sent: float) -> None:
         """Our `lead` entry, sent at `sent`, is in the log."""
         self.role = Role.PRIMARY
         self._sign = sent
+        self._vacant = False
 
     def confirmed(self, sent: float) -> None:
         """An entry of ours is in the log; the lease counts from when it was sent, not from when that was answered."""

@@ -1,5 +1,6 @@
 """The order log: one JetStream stream, written by compare-and-set and read in order.
 
+In a second region the stream is the mirror of the first one's, which nobody can write until it is promoted.
 Writing is one message with `Nats-Expected-Last-Sequence`: whoever does not know the end of the log cannot
 write, so a publish that is repeated, delayed in a proxy or flushed after a reconnect can never do harm.
 Reading asks for pages by sequence (direct get, answered by any replica): there is no consumer that could die
@@ -24,7 +25,6 @@ from nats.errors import Error as NatsError
 
 STREAM = "ORD"
 SUBJECT = "ord.tyo"
-_READ = f"$JS.API.DIRECT.GET.{STREAM}"
 _WRONG_LAST = 10071  # JetStream's err_code for a failed compare-and-set
 _PAGE_MESSAGES = 2_000
 _PAGE_BYTES = 262_144  # about 2,000 commands: some tens of milliseconds to apply
@@ -74,8 +74,10 @@ class _Waiting:
 class OrderLog:
     """A connection to the order bus over several links, of which one is used at a time."""
 
-    def __init__(self, servers: Sequence[str], name: str) -> None:
-        """`servers` are `host:port`, the preferred one first; `name` is shown by the bus."""
+    def __init__(self, servers: Sequence[str], name: str, stream: str = STREAM) -> None:
+        """`servers` are `host:port`, the preferred one first; `name` is shown by the bus; `stream` holds the log."""
+        self.stream = stream
+        self._created: str | None = None
         self._servers = [f"nats://{server}" for server in servers]
         self._name = name
         self._nc: Client | None = None
@@ -132,18 +134,32 @@ class OrderLog:
         """
         query = orjson.dumps({"seq": first, "batch": _PAGE_MESSAGES, "max_bytes": _PAGE_BYTES})
         entries: list[tuple[int, bytes]] = []
-        end = await self._ask(_READ, query, timeout_s, None, entries)
+        end = await self._ask(f"$JS.API.DIRECT.GET.{self.stream}", query, timeout_s, None, entries)
         status = (end.headers or {}).get("Status")
         if status == "404":
             return Page([], more=False)
         if status == "503":
             await self._allow_pages()
         if status != "204":
-            raise LogUnavailable(f"reading {STREAM} was answered by status {status}")
+            raise LogUnavailable(f"reading {self.stream} was answered by status {status}")
         for offset, (sequence, _) in enumerate(entries):
             if sequence != first + offset:
-                raise LogBroken(f"entry {first + offset} of {STREAM} is missing: the next one is {sequence}")
+                raise LogBroken(f"entry {first + offset} of {self.stream} is missing: the next one is {sequence}")
         return Page(entries, more=(end.headers or {}).get("Nats-Num-Pending", "0") != "0")
+
+    async def takes_entries(self, timeout_s: float) -> bool:
+        """Whether the stream may be written: False as long as it is the mirror of another.
+
+        Raises LogUnavailable when the bus does not tell, LogBroken when the stream is not the one that it was at the
+        first call: it was made anew, and what was read of it may never have been in this one.
+        """
+        info = orjson.loads((await self._ask(f"$JS.API.STREAM.INFO.{self.stream}", b"", timeout_s, None)).data or b"{}")
+        if "created" not in info:
+            raise LogUnavailable(f"{self.stream}: {info.get('error', {}).get('description', 'no answer')}")
+        self._created = self._created or info["created"]
+        if info["created"] != self._created:
+            raise LogBroken(f"{self.stream} of {self._created} is gone, another was made at {info['created']}")
+        return "mirror" not in info["config"]
 
     async def close(self) -> None:
         """Drop the connection; requests under way fail with LogUnavailable."""
@@ -182,11 +198,11 @@ class OrderLog:
         assert self._nc is not None
         stream = self._nc.jetstream(timeout=_CONNECT_S)
         try:
-            config = (await stream.stream_info(STREAM)).config
+            config = (await stream.stream_info(self.stream)).config
             if not config.allow_direct:
                 await stream.update_stream(config.evolve(allow_direct=True))
         except (NatsError, TimeoutError) as error:
-            _log.info("stream %s is not there: %s", STREAM, error)
+            _log.info("stream %s is not there: %s", self.stream, error)
 
     async def _on_message(self, message: Msg) -> None:
         waiting = self._waiting.get(message.subject[len(self._inbox) + 1 :])

@@ -1,6 +1,5 @@
 """`python -m sandbox.node DIR MANIFESTS [OWNER_PID]`: the node agent of the sandbox in DIR.
 
-MANIFESTS are folders, joined as in PATH.
 What is planted comes in the environment (MUSTER_PLANT) and is taken out of it, so that no file names it.
 """
 
@@ -19,7 +18,7 @@ from sandbox.node.resolve import Resolver
 from sandbox.node.source import StaticPods
 
 
-async def _serve(box: Box, manifests: list[Path], owner_pid: int | None) -> None:
+async def _serve(box: Box, manifests: Path, owner_pid: int | None) -> None:
     state = box.state()
     if state is None:
         raise SandboxError(f"{box.state_file}: is missing; `python -m sandbox up` writes it")
@@ -29,7 +28,7 @@ async def _serve(box: Box, manifests: list[Path], owner_pid: int | None) -> None
         say(f"owner {owner_pid} is gone already: nothing is started")
         return
     resolver = Resolver(box, state, os.environ.pop("MUSTER_PLANT", ""))
-    agent = Agent(box, StaticPods(*manifests).pods(), resolver)
+    agent = Agent(box, StaticPods(manifests, state["describe"]["features"]).pods(), resolver)
     await agent.serve(urlsplit(state["describe"]["agent"]).port or 0, owner)
 
 
@@ -37,8 +36,7 @@ def main(argv: list[str]) -> int:
     """Run until told to end; 0 after a clean end, else one line in the log and the error's exit code."""
     root, manifests, *owner = argv
     try:
-        folders = [Path(one) for one in manifests.split(os.pathsep)]
-        asyncio.run(_serve(Box(Path(root)), folders, int(owner[0]) if owner else None))
+        asyncio.run(_serve(Box(Path(root)), Path(manifests), int(owner[0]) if owner else None))
     except SandboxError as error:
         say(str(error))
         return error.exit_code

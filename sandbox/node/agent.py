@@ -26,6 +26,7 @@ from sandbox.node.nodes import add_routes, nodes_of
 from sandbox.node.pods import Pod
 from sandbox.node.processes import end_all, same_process
 from sandbox.node.resolve import Resolver
+from sandbox.node.wan import Wan
 from sandbox.truth.log import TruthLog
 
 _OWNER_POLL_S = 0.25
@@ -39,6 +40,9 @@ class Agent:
         truth = TruthLog(box.truth / "agent.ndjson")
         self.box = box
         self.instances = {pod.name: Instance(resolver.runnable(pod), children, truth) for pod in pods}
+        for instance in self.instances.values():
+            if instance.spec.service == "links":
+                instance.make_ready = Wan(resolver.described).slow_down
         self.nodes = nodes_of(self.instances.values())
         self.over = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []

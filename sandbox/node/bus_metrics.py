@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-STREAM = "ORD"
+STREAMS = ("ORD", "ORDDR")
 
 
 def bus_metrics_text(name: str, zone: str, varz: Mapping[str, Any], jsz: Mapping[str, Any]) -> str:
@@ -31,6 +31,8 @@ def bus_metrics_text(name: str, zone: str, varz: Mapping[str, Any], jsz: Mapping
             ("bus_stream_last_sequence", "gauge", stream["state"]["last_seq"]),
             ("bus_stream_messages", "gauge", stream["state"]["messages"]),
         ]
+        if leads and (silence := stream.get("mirror", {}).get("active", -1)) >= 0:
+            rows.append(("bus_mirror_silence_seconds", "gauge", silence / 1e9))
     lines = [line for key, kind, value in rows for line in (f"# TYPE {key} {kind}", f"{key}{labels} {value}")]
     return "\n".join(lines) + "\n"
 
@@ -38,7 +40,7 @@ def bus_metrics_text(name: str, zone: str, varz: Mapping[str, Any], jsz: Mapping
 def _stream(jsz: Mapping[str, Any]) -> Mapping[str, Any] | None:
     for account in jsz.get("account_details") or ():
         for stream in account.get("stream_detail") or ():
-            if stream["name"] == STREAM:
+            if stream["name"] in STREAMS:
                 found: Mapping[str, Any] = stream
                 return found
     return None

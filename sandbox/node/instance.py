@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,7 @@ class Instance:
 
     def __init__(self, spec: Runnable, children: Children, truth: TruthLog) -> None:
         self.spec = spec
+        self.make_ready: Callable[[], Awaitable[bool]] | None = None
         self.desired = Desired.RUN
         self.powered = True
         self.restarts = 0
@@ -229,9 +230,13 @@ class Instance:
             return
         while True:
             if not self._stopped_by_signal():
-                self.ready = await is_ready(host, port, probe.path, probe.timeout_s)
+                self.ready = await is_ready(host, port, probe.path, probe.timeout_s) and await self._made_ready()
                 self._seen_ready = self._seen_ready or self.ready
             await asyncio.sleep(probe.period_s if self.ready else min(_STARTUP_POLL_S, probe.period_s))
+
+    async def _made_ready(self) -> bool:
+        """Do once in each life of the process what it cannot do itself before it counts as ready."""
+        return self._seen_ready or self.make_ready is None or await self.make_ready()
 
     def _forget(self, code: int) -> None:
         self._proc, self._start_time, self.last_exit = None, None, code

@@ -5,7 +5,8 @@ spec.restartPolicy, terminationGracePeriodSeconds, volumes (at most one emptyDir
 command, args, env, ports (by name; hostPort pins one), readinessProbe (httpGet or tcpSocket).
 
 `muster/dials: gateway-engine=matching-engine:orders` says that the pod dials port `orders` of every pod of
-service matching-engine; each such pair gets its own link (see sandbox/links.py) of group gateway-engine.
+service matching-engine in its own region; each such pair gets its own link (see sandbox/links.py) of group
+gateway-engine. `wan=tyo/order-bus:leaf` dials into another region.
 
 Values of command, args and env may hold references, filled in when the process is started:
 
@@ -39,11 +40,12 @@ _PART = re.compile(r"\$\{PART:([^}]+)\}")
 
 @dataclass(frozen=True)
 class Dial:
-    """A pod dials `port` of every pod of `service`; `group` names such links together."""
+    """A pod dials `port` of every pod of `service` in `region` (None: in its own); `group` names such links."""
 
     group: str
     service: str
     port: str
+    region: str | None = None
 
 
 @dataclass(frozen=True)
@@ -175,10 +177,11 @@ def _dials(read: Reader, annotations: dict[str, Any]) -> Iterator[Dial]:
     written = annotations.get(DIALS, "")
     for entry in written.split(",") if written else ():
         group, equals, target = entry.strip().partition("=")
-        service, colon, port = target.partition(":")
+        where, colon, port = target.partition(":")
+        region, _, service = where.rpartition("/")
         if not (group and equals and service and colon and port):
-            read.fail(place, f"{entry.strip()!r} is not group=service:port")
-        yield Dial(group, service, port)
+            read.fail(place, f"{entry.strip()!r} is not group=service:port or group=region/service:port")
+        yield Dial(group, service, port, region or None)
 
 
 def check_unique(pods: Sequence[Pod]) -> None:

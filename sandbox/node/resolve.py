@@ -43,6 +43,7 @@ class Resolver:
     def __init__(self, box: Box, state: Mapping[str, Any], plant: str = "") -> None:
         described = state["describe"]
         self.box = box
+        self.described: Mapping[str, Any] = described
         self.parts: Mapping[str, str] = state["parts"]
         self.ports = {row["name"]: row["ports"] for row in described["instances"]}
         self.hosts: Mapping[str, str] = {row["name"]: row["host"] for row in described["instances"]}

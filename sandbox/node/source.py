@@ -1,5 +1,6 @@
 """Where a node agent learns of its pods; as a kubelet does, from a folder or from an API server."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -9,9 +10,6 @@ from sandbox.node.workloads import load_file
 
 BUNDLED = Path(__file__).resolve().parent.parent / "manifests"
 """The manifests of the exchange that ships with us."""
-
-CLOUD = Path(__file__).resolve().parent.parent / "cloud" / "manifests"
-"""The manifest of the cloud, beside whatever else runs."""
 
 
 class PodSource(Protocol):
@@ -23,18 +21,18 @@ class PodSource(Protocol):
 
 
 class StaticPods:
-    """The pods of every `*.yaml` in some folders, in the order of the folders and of the files' names."""
+    """The pods of every `*.yaml` in a folder, in the order of the files' names, then those of the asked features."""
 
-    def __init__(self, *folders: Path) -> None:
-        self.folders = folders or (BUNDLED,)
+    def __init__(self, folder: Path = BUNDLED, features: Sequence[str] = ()) -> None:
+        """`features` as `describe` names them: a subfolder of that name, where there is one, is read as well."""
+        self.folder = folder
+        self.folders = [folder, *(folder / feature for feature in features)]
 
     def pods(self) -> list[Pod]:
         """Read them all; raises BadUse for a mistake, a name used twice, or a folder without pods."""
-        found: list[Pod] = []
-        for folder in self.folders:
-            there = [pod for path in sorted(folder.glob("*.yaml")) for pod in load_file(path)]
-            if not there:
-                raise BadUse(f"{folder}: no pod manifests (*.yaml) here")
-            found += there
+        files = [path for folder in self.folders for path in sorted(folder.glob("*.yaml"))]
+        found = [pod for path in files for pod in load_file(path)]
+        if not found:
+            raise BadUse(f"{self.folder}: no pod manifests (*.yaml) here")
         check_unique(found)
         return found

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import orjson
 import psutil
@@ -133,11 +133,33 @@ def until[T](ask: Callable[[], T], timeout_s: float = 10.0) -> T:
     return answer
 
 
+def dialled(box: TestBox, described: dict[str, Any]) -> set[tuple[str, str]]:
+    """(who, what) of every established connection from an instance to a port of the sandbox; links by their name."""
+    places = {(row["host"], port): row["name"] for row in described["instances"] for port in row["ports"].values()}
+    for link in described["links"]:
+        host, port = link["listen"].split(":")
+        places[host, int(port)] = link["name"]
+    names = {row["pid"]: row["name"] for row in box.call("GET", "/instances")[1]}
+    found = set()
+    for one in psutil.net_connections("tcp4"):
+        if one.status == psutil.CONN_ESTABLISHED and one.pid in names and one.raddr and one.laddr:
+            here, there = (one.laddr.ip, one.laddr.port), (one.raddr.ip, one.raddr.port)
+            if here not in places and there in places:  # the end that dials; the other one is not counted again
+                found.add((names[one.pid], places[there]))
+    return found
+
+
+def switch(box: TestBox, described: dict[str, Any], link: str, enabled: bool) -> None:
+    """Open or cut one link."""
+    status, answer = box.call("POST", f"/proxies/{quote(link, safe='')}", {"enabled": enabled}, described["toxiproxy"])
+    assert status == 200, answer
+
+
 @contextmanager
-def exchange(home: Path, *words: str) -> Iterator[TestBox]:
-    """The whole sandbox as it is shipped, with what `words` of `up` add; nothing of it is left afterwards."""
+def exchange(home: Path, *options: str) -> Iterator[TestBox]:
+    """The whole sandbox as it is shipped, brought up with these options; nothing of it is left afterwards."""
     made = TestBox(home)
-    made.up(*words, bundled=True)
+    made.up(*options, bundled=True)
     try:
         yield made
     finally:

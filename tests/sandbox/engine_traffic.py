@@ -59,7 +59,11 @@ class _Wire(asyncio.Protocol):
 class Traffic:
     """Runs in its own thread; `ops` holds everything sent, in order. Prices walk so that some orders trade."""
 
-    def __init__(self, orders: dict[str, int], rate: float, prefix: str = "t") -> None:
+    def __init__(
+        self, orders: dict[str, int], rate: float, prefix: str = "t", hosts: dict[str, str] | None = None
+    ) -> None:
+        """`orders` holds each engine's port for gateways; `hosts` where the engines are, if not on 127.0.0.1."""
+        self._hosts = hosts or {}
         self.ops: list[Op] = []
         self.unsent = 0
         self._orders, self._rate, self._prefix = orders, rate, prefix
@@ -121,7 +125,9 @@ class Traffic:
             while True:
                 try:
                     wire.closed.clear()
-                    await loop.create_connection(lambda: wire, "127.0.0.1", self._orders[wire.name])
+                    await loop.create_connection(
+                        lambda: wire, self._hosts.get(wire.name, "127.0.0.1"), self._orders[wire.name]
+                    )
                     await wire.closed.wait()
                 except OSError:
                     pass

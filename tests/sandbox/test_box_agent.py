@@ -179,6 +179,8 @@ def test_a_second_up_says_so_and_touches_nothing(box: TestBox) -> None:
     planted = box.run("up", "--plant", "W01")
     assert planted.returncode == 5
     assert planted.stderr.startswith("refused: ")
+    without = box.run("up", "--dr")
+    assert (without.returncode, without.stderr.startswith("refused: up: the sandbox is up without sgp")) == (5, True)
     assert box.view("web-0")["pid"] == pid
 
 

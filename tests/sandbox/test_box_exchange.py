@@ -3,13 +3,11 @@
 import time
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
 from urllib.request import urlopen
 
-import psutil
 import pytest
 
-from tests.sandbox.box import TestBox, exchange, until
+from tests.sandbox.box import TestBox, dialled, exchange, switch, until
 
 pytestmark = pytest.mark.sandbox
 
@@ -23,27 +21,6 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestBox]:
 @pytest.fixture(scope="module")
 def described(box: TestBox) -> dict[str, Any]:
     return box.describe()
-
-
-def dialled(box: TestBox, described: dict[str, Any]) -> set[tuple[str, str]]:
-    """(who, what) of every established connection from an instance to a port of the sandbox; links by their name."""
-    places = {(row["host"], port): row["name"] for row in described["instances"] for port in row["ports"].values()}
-    for link in described["links"]:
-        host, port = link["listen"].split(":")
-        places[host, int(port)] = link["name"]
-    names = {row["pid"]: row["name"] for row in box.call("GET", "/instances")[1]}
-    found = set()
-    for one in psutil.net_connections("tcp4"):
-        if one.status == psutil.CONN_ESTABLISHED and one.pid in names and one.raddr and one.laddr:
-            here, there = (one.laddr.ip, one.laddr.port), (one.raddr.ip, one.raddr.port)
-            if here not in places and there in places:  # the end that dials; the other one is not counted again
-                found.add((names[one.pid], places[there]))
-    return found
-
-
-def switch(box: TestBox, described: dict[str, Any], link: str, enabled: bool) -> None:
-    status, answer = box.call("POST", f"/proxies/{quote(link, safe='')}", {"enabled": enabled}, described["toxiproxy"])
-    assert status == 200, answer
 
 
 def test_every_component_serves_metrics(box: TestBox, described: dict[str, Any]) -> None:

@@ -44,6 +44,7 @@ class FakeLog(OrderLog):
         self.faults: list[str] = []
         self.unreadable = 0
         self.proposed = 0
+        self.is_mirror = False
 
     async def append(self, payload: bytes, expected: int | None, timeout_s: float) -> int:
         fault = self.faults.pop(0) if self.faults else ""
@@ -63,6 +64,9 @@ class FakeLog(OrderLog):
             raise LogUnavailable("unreadable")
         self.clock.now += 0.001
         return Page([(n, self.entries[n - 1]) for n in range(first, len(self.entries) + 1)], more=False)
+
+    async def takes_entries(self, timeout_s: float) -> bool:
+        return not self.is_mirror
 
     def decoded(self) -> list[Entry]:
         return [Entry.decode(payload) for payload in self.entries]

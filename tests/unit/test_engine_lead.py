@@ -8,13 +8,14 @@ from sandbox.exchange.engine_entries import Entry
 from sandbox.exchange.leadership import Role
 from sandbox.exchange.orderlog import LogBroken
 from sandbox.exchange.plants import Plants
-from tests.unit.engine_fakes import Clock, FakeEngine, FakeLog
+from tests.unit.engine_fakes import LEASE_S, Clock, FakeEngine, FakeLog
 
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (engine_lead, engine_follow):
         monkeypatch.setattr(module, "_RETRY_S", 0)
+    monkeypatch.setattr(engine_follow, "_MIRROR_POLL_S", 0)
 
 
 def engine(
@@ -332,3 +333,62 @@ def test_plants_are_read_from_a_comma_list() -> None:
     assert Plants.from_environment({"MUSTER_PLANT": ""}) == Plants()
     assert Plants.from_environment({"MUSTER_PLANT": "W01, W04,W99"}) == Plants(early_reply=True, forget_ids=True)
     assert Plants.from_environment({"MUSTER_PLANT": "W03"}) == Plants(no_fence=True)
+
+
+def test_who_resigns_writes_what_has_arrived_and_is_followed_without_waiting_a_lease(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        log = FakeLog(Clock())
+        old, new = engine(tmp_path, log), engine(tmp_path, log, "engine-1")
+        await old.lead_now()
+        new.core.leadership.caught_up(log.clock.now)
+        await new.follower.read_page()
+        old.place(1, 2)
+        old.core.resigning = True
+        old.place(3)
+        await old.leader.lead()
+        assert kinds(log) == ["lead", "batch", "resign"]
+        assert sorted(old.link.codes) == [0, 0, 10016]
+        began = log.clock.now
+        await new.follower.follow()
+        assert new.core.leading
+        assert log.clock.now - began < LEASE_S / 4
+        assert not old.core.leadership.may_claim(log.clock.now, log_is_empty=False)
+        assert not old.core.resigning
+
+    asyncio.run(scenario())
+
+
+def test_a_fenced_leader_steps_down_and_does_not_claim_until_it_is_let_in_again(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        it = engine(tmp_path, plants=Plants(no_fence=True))  # not even the one that ignores its lease
+        await it.lead_now()
+        it.core.leadership.fenced = True
+        it.place(1)
+        await it.leader.lead()
+        assert it.truth("stepdown")[0]["reason"] == "fenced"
+        assert kinds(it.log) == ["lead"]
+        assert it.link.codes == [10016]
+        assert it.core.status()["fenced"] is True
+        it.clock.now += 10 * LEASE_S
+        assert not it.core.leadership.may_claim(it.clock.now, log_is_empty=False)
+        it.core.leadership.fenced = False
+        await it.follower.follow()
+        assert it.core.leading
+
+    asyncio.run(scenario())
+
+
+def test_nobody_leads_on_a_mirror_until_it_is_promoted(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        it = engine(tmp_path)
+        it.log.is_mirror = True
+        following = asyncio.create_task(it.lead_now())
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert not following.done()
+        assert it.log.entries == []
+        it.log.is_mirror = False
+        await following
+        assert kinds(it.log) == ["lead"]
+
+    asyncio.run(scenario())

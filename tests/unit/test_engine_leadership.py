@@ -67,3 +67,19 @@ def test_who_stepped_down_waits_a_whole_lease(rebuild: bool, role: Role) -> None
     assert leadership.role is role
     assert not leadership.may_claim(202.9, log_is_empty=False)
     assert leadership.may_claim(203.1, log_is_empty=False) == (not rebuild)
+
+
+def test_a_resigned_leader_is_not_waited_for_until_somebody_shows_a_sign_of_life() -> None:
+    leadership = follower()
+    leadership.vacated()
+    assert leadership.may_claim(100.1, log_is_empty=False)
+    leadership.seen(100.1)
+    assert not leadership.may_claim(100.2, log_is_empty=False)
+
+
+def test_who_is_fenced_never_claims() -> None:
+    leadership = follower(preferred=True)
+    leadership.fenced = True
+    leadership.vacated()
+    assert not leadership.may_claim(200.0, log_is_empty=False)
+    assert not leadership.may_claim(200.0, log_is_empty=True)

@@ -148,3 +148,21 @@ def test_a_page_without_its_end_is_not_used() -> None:
     log, _ = connected(lambda payload, headers: [row(5)])
     with pytest.raises(LogUnavailable):
         asyncio.run(log.read(5, 0.001))
+
+
+def test_a_mirror_takes_no_entries_and_a_log_made_anew_is_not_the_one_that_was_read() -> None:
+    answers = [
+        says(created="1", config={"name": "ORDDR", "mirror": {"name": "ORD"}}),
+        says(created="1", config={"name": "ORDDR"}),
+        says(error={"description": "stream not found"}),
+        says(created="2", config={"name": "ORDDR"}),
+    ]
+    log, client = connected(lambda payload, headers: answers.pop(0))
+    log.stream = "ORDDR"
+    assert asyncio.run(log.takes_entries(1)) is False
+    assert asyncio.run(log.takes_entries(1)) is True
+    with pytest.raises(LogUnavailable, match="stream not found"):
+        asyncio.run(log.takes_entries(1))
+    with pytest.raises(LogBroken, match="ORDDR of 1 is gone, another was made at 2"):
+        asyncio.run(log.takes_entries(1))
+    assert client.sent[0][0] == "$JS.API.STREAM.INFO.ORDDR"

@@ -17,7 +17,7 @@ kind: Pod
 metadata:
   name: engine-0
   labels: {app: matching-engine, topology.kubernetes.io/zone: tyo-a, topology.kubernetes.io/region: tyo}
-  annotations: {muster/dials: "engine-bus=order-bus:client, x=y:z"}
+  annotations: {muster/dials: "engine-bus=order-bus:client, x=osa/y:z"}
 spec:
   containers:
     - name: engine
@@ -54,7 +54,7 @@ def test_reads_what_a_process_needs() -> None:
     assert pod.readiness is not None
     assert (pod.readiness.path, pod.readiness.period_s, pod.readiness.timeout_s) == ("/healthz", 2, 1)
     assert pod.restart_policy == "Always"
-    assert pod.dials == (Dial("engine-bus", "order-bus", "client"), Dial("x", "y", "z"))
+    assert pod.dials == (Dial("engine-bus", "order-bus", "client"), Dial("x", "y", "z", "osa"))
     assert parts_of([pod]) == {"toxiproxy"}
 
 

@@ -86,6 +86,58 @@ def test_one_link_per_ordered_pair_that_talks(exchange: Topology) -> None:
         assert int(port) in exchange.ports[link.target].values()
 
 
+@pytest.fixture
+def two_regions() -> Topology:
+    return lay_out(StaticPods(features=["sgp"]).pods())
+
+
+def test_the_second_region_reaches_the_first_by_the_wan_alone(two_regions: Topology) -> None:
+    tyo = lay_out(StaticPods().pods())
+    mine = {(link.name, link.group) for link in two_regions.links} - {(link.name, link.group) for link in tyo.links}
+    bus = [f"nats-{n}" for n in range(3)]
+    wan = {(f"sgp-{a}>{b}", "wan") for a in bus for b in bus}
+    assert wan < mine
+    for name, group in mine - wan:
+        assert group.startswith("sgp-")
+        assert all(end.startswith("sgp-") for end in name.split(">"))
+    assert len({*two_regions.hosts.values()}) == 15
+
+
+def test_each_region_has_doors_of_its_own(two_regions: Topology) -> None:
+    shown = describe(two_regions, Box(Path("/box")), "id", {}, planted=False, features=["sgp"])
+    venue = shown["venue"]
+    assert shown["features"] == ["sgp"]
+    assert list(venue["regions"]) == list(shown["regions"]) == ["tyo", "sgp"]
+    for kind in ("rest", "ws", "binary"):
+        assert venue[kind] == venue["regions"]["tyo"][kind]
+        assert not set(venue[kind]) & set(venue["regions"]["sgp"][kind])
+    assert venue["audit"] == venue["regions"]["tyo"]["audit"] + venue["regions"]["sgp"]["audit"]
+    assert [node["name"] for node in shown["nodes"]] == [f"{region}-{z}" for region in ("sgp", "tyo") for z in "abc"]
+
+
+def test_orders_never_cross_the_wan(two_regions: Topology, tmp_path: Path) -> None:
+    shown = describe(two_regions, Box(Path("/box")), "id", {}, planted=False, features=["sgp"])
+    for name in ("nats-0", "sgp-nats-0"):
+        nats.write_config(shown, name, "x", tmp_path, Path("/s"))
+    here, there = ((tmp_path / f"{name}.conf").read_text() for name in ("nats-0", "sgp-nats-0"))
+    assert f"listen: {two_regions.hosts['nats-0']}:{two_regions.ports['nats-0']['leaf']}" in here
+    assert here.count("no_advertise: true") == 2  # a region that dials in is told of no way round its links
+    assert "remotes" not in here
+    assert re.findall(r'"nats-leaf://([^"]+)"', there) == [
+        link.listen for link in two_regions.links if link.source == "sgp-nats-0" and link.group == "wan"
+    ]
+    assert 'deny_imports: ["ord.>"], deny_exports: ["ord.>"]' in there
+    assert "domain: sgp" in there
+
+
+def test_the_wan_is_closed_until_it_is_slow(two_regions: Topology, tmp_path: Path) -> None:
+    write_config(two_regions.links, tmp_path / "t.json")
+    rows = {row["name"]: row["enabled"] for row in orjson.loads((tmp_path / "t.json").read_bytes())}
+    assert {name for name, enabled in rows.items() if not enabled} == {
+        link.name for link in two_regions.links if link.group == "wan"
+    }
+
+
 def test_a_dial_reaches_its_own_zone_first() -> None:
     pods = [pod("e", "engine", [Dial("bus", "bus", "c")], "tyo-b")]
     pods += [pod(f"n-{zone}", "bus", zone=f"tyo-{zone}", ports={"c": 1}) for zone in "abc"]
@@ -93,7 +145,7 @@ def test_a_dial_reaches_its_own_zone_first() -> None:
 
 
 def test_a_dangling_dial_is_a_mistake() -> None:
-    with pytest.raises(BadUse, match="e: muster/dials: no other pod of service 'bus'"):
+    with pytest.raises(BadUse, match="e: muster/dials: no other pod of service 'bus' in tyo"):
         pairs([pod("e", "engine", [Dial("g", "bus", "client")])])
     with pytest.raises(BadUse, match="n has no port 'client'"):
         pairs([pod("e", "engine", [Dial("g", "bus", "client")]), pod("n", "bus")])
