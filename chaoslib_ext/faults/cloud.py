@@ -69,11 +69,12 @@ def addresses(instances: Collection[Instance]) -> list[str]:
     return [address for address in every if accepts(address)]
 
 
-def silent(listening: Sequence[str]) -> list[str] | None:
-    """A sentence for each address, where none takes connections any more; else None."""
+def silent(listening: Sequence[str], world: World) -> list[str] | None:
+    """A sentence for each address (with the link that it is), where none takes connections any more; else None."""
     if any(accepts(address) for address in listening):
         return None
-    return [f"{address} refuses connections" for address in listening]
+    links = {one.listen: f" ({one.name})" for one in world.links}
+    return [f"{address}{links.get(address, '')} refuses connections" for address in listening]
 
 
 def running(instances: Collection[Instance], world: World) -> list[tuple[str, int, float]]:

@@ -72,7 +72,7 @@ class InstanceStop(CloudFault):
         """Look at the processes and dial the ports that took connections before."""
         _, _, ports, processes = self.before("*")
         ended = gone(processes)
-        refused = None if ended is None else silent(ports)
+        refused = None if ended is None else silent(ports, world)
         return None if ended is None or refused is None else Witness((*ended, *refused))
 
     def _chosen(self, targets: Sequence[Target], world: World) -> list[Machine]:

@@ -64,21 +64,26 @@ class RecordSwitch(CloudFault):
             raise FaultError(f"{self.name}: {self.record} is not weighted; nothing was touched")
         address = resolver(self, world)
         before, wanted = dnsask.answers(address, self.record), self._answers(saved)
-        if before <= wanted:
-            said = f"{self.record} answers {', '.join(sorted(before)) or 'nothing'} already or not at all"
+        if not before or before == wanted:
+            said = f"{self.record} answers {', '.join(sorted(before)) or 'nothing'}, and would go on so"
             raise FaultError(f"{self.name}: {said}; nothing was touched")
-        self.remember(self.record, (saved, wanted))
+        self.remember(self.record, (saved, wanted, before))
         seen_by = {"dns": address, "answers": sorted(before)}
         return [self.recipe("cloud.restore_record", world, **saved, **seen_by)]
 
     def apply(self, targets: Sequence[Target], world: World) -> None:
         """Write the new weights."""
-        saved, _ = self.before(self.record)
+        saved, *_ = self.before(self.record)
         self.cloud(world).switch(saved, self._weights(saved))
 
     def in_effect(self, targets: Sequence[Target], world: World) -> Witness | None:
         """Ask the resolver."""
-        return answered(resolver(self, world), self.record, self.before(self.record)[1])
+        _, wanted, before = self.before(self.record)
+        address = resolver(self, world)
+        # where nobody leaves the answers, somebody must have joined them
+        if before <= wanted and dnsask.answers(address, self.record) <= before:
+            return None
+        return answered(address, self.record, wanted)
 
     def _weights(self, saved: Saved) -> dict[str, int]:
         now = {name: int(one["weight"] or 0) for name, one in saved["sets"].items()}

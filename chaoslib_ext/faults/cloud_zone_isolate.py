@@ -56,7 +56,7 @@ class ZoneIsolate(CloudFault):
 
     def in_effect(self, targets: Sequence[Target], world: World) -> Witness | None:
         """Dial what took connections over the border before."""
-        texts = silent(self.before(self.zone)[1])
+        texts = silent(self.before(self.zone)[1], world)
         return None if texts is None else Witness(tuple(texts))
 
     def _border(self, world: World) -> list[str]:
