@@ -86,7 +86,7 @@ def undo_ms(world: World, folder: Path, name: str, params: dict[str, Any], numbe
     ledger = Ledger(path, RUN)
     ledger.write("intent", fault_id="f1", fault=name, recipes=fault.plan_undo(targets, world))
     fault.apply(targets, world)
-    until(lambda: fault.in_effect(targets, world), 60)
+    until(lambda: fault.in_effect(targets, world), 20)
     began = time.monotonic()
     done = Player(ledger).undo(ledger.book.open(), "bench")
     took = (time.monotonic() - began) * 1e3

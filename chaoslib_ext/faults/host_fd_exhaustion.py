@@ -24,6 +24,9 @@ from drills.units import Duration
 LOOKS, LOOK_S = 6, 0.01
 """How often its open files are listed: a connection that comes and goes must not count as one that stays."""
 
+SETTLE_S = 0.3
+"""For how long the limit follows connections that end."""
+
 SILENT_S = 0.25
 """A healthy instance answers within milliseconds."""
 
@@ -69,8 +72,7 @@ class HostFdExhaustion(InstanceFault):
         known = [(target, self.process(target).pid or 0) for target in targets]
         for target, pid in known:
             try:
-                _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-                resource.prlimit(pid, resource.RLIMIT_NOFILE, (_limit(_stay_open(pid), self.left), hard))
+                _tighten(pid, self.left)
             except OSError as error:
                 raise FaultError(f"{self.name}: {target.name} (pid {pid}): its limit cannot be set: {error}") from error
 
@@ -84,6 +86,17 @@ class HostFdExhaustion(InstanceFault):
                 return None
             texts.append(f"a new connection to {target.name} is not served; pid {pid} may open {limit[0]} files")
         return Witness(tuple(texts))
+
+
+def _tighten(pid: int, left: int) -> None:
+    """Lower the limit, and again while connections end that were open at first: their numbers would be free."""
+    lowest, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    until = time.monotonic() + SETTLE_S
+    while True:
+        lowest = min(lowest, _limit(_stay_open(pid), left))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest, hard))
+        if time.monotonic() >= until:
+            return
 
 
 def _stay_open(pid: int) -> set[int]:

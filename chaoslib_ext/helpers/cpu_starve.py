@@ -13,6 +13,9 @@ import time
 
 from chaoslib_ext.helpers.base import Helper
 
+LONGEST = 2.0
+"""No stop lasts longer than this many of its turns' shares, however much is owed."""
+
 
 def main() -> int:
     """Work until it is no longer wanted; nobody stays stopped."""
@@ -21,15 +24,17 @@ def main() -> int:
     known = list(helper.targets)
     if not helper.may_begin():
         return 0
+    began, stopped = time.monotonic(), 0.0
     try:
-        turn = time.monotonic()
         while helper.wanted():
+            turn = time.monotonic()
+            # on a busy machine every sleep is too long: what was too much or too little is made up for in the next turn
+            debt = share * (turn - began) - stopped
             _all(helper.targets, signal.SIGSTOP)
-            helper.rest(turn + period * share - time.monotonic())
+            helper.rest(period * share * min(max(1 + debt / (period * share), 0.1), LONGEST))
             _all(helper.targets, signal.SIGCONT)
-            helper.rest(turn + period - time.monotonic())
-            # a turn that was missed is not made up for: it would stop the target for longer than a period
-            turn = max(turn + period, time.monotonic() - period / 2)
+            stopped += time.monotonic() - turn
+            helper.rest(period * (1 - share))
     finally:
         _all(known, signal.SIGCONT)
     return 0
