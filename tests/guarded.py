@@ -22,7 +22,7 @@ from tests.standins import until
 
 def main(describe: str, run_dir: str, *wanted: str) -> None:
     run = Path(run_dir)
-    lease_s, max_s = float(os.environ.get("LEASE", "1.5")), float(os.environ.get("LONGEST", "60"))
+    lease_s, max_s = float(os.environ.get("LEASE", "5")), float(os.environ.get("LONGEST", "60"))
     guardian = GuardianProcess.start(run, ["sandbox"], lease_s=lease_s, max_duration_s=max_s)
     children = [subprocess.Popen(["sleep", "300"]) for _ in range(2)]
     pids = [

@@ -23,6 +23,7 @@ from chaoslib_ext import processes, scope
 from chaoslib_ext.guardian.client import GuardianClient
 from chaoslib_ext.guardian.marker import Marker
 from chaoslib_ext.guardian.start import GuardianProcess
+from chaoslib_ext.supervisor.guardianship import Guardianship
 from chaoslib_ext.world import World
 from drills import ledger
 from drills.errors import Aborted, FaultError, Refused
@@ -197,6 +198,27 @@ def test_what_must_be_held_is_left_to_a_person(
     words = ("undo", run.dir.name) if both else ("abort", "--heal", run.dir.name)
     assert muster(*words, cwd=tmp_path).returncode == 0
     until(lambda: nothing_left(run, before, world))
+
+
+def test_a_run_that_is_to_be_held_leaves_its_guardian_behind(box: Exchange, tmp_path: Path) -> None:
+    world = World.from_describe(box.describe())
+    before = world.snapshot()
+    run_dir = tmp_path / "runs" / "20260101T000000Z-test"
+    guardian = Guardianship(run_dir, ["sandbox"], 30)
+    args = {"agent": box.agent.url, "instance": "engine-1"}
+    recipe = {"verb": "agent.release", "args": args}
+    guardian.client.intent(
+        "f0", "process.kill", params={}, targets=["engine-1"], recipes=[recipe], describe="SIGKILL engine-1"
+    )
+    world.agent.act("engine-1", "kill", signal="KILL", hold=True)
+    assert guardian.hold("abort (Ctrl-C)") == ["f0"]
+    guardian.close()
+    assert guardian.alive()
+    assert box.agent.phase("engine-1") == "held"
+    assert scope.markers()[0].guarded
+    assert GuardianClient(guardian.socket).undo(by="a person", end=True)[0].state == "VERIFIED"
+    until(lambda: not guardian.alive())
+    assert (World.diff(before, world.snapshot()), scope.markers()) == ([], [])
 
 
 def test_a_frozen_supervisor_in_a_phase_to_be_held_loses_only_its_children(
