@@ -46,10 +46,11 @@ class Player:
         for entry in entries:
             self._note(entry, State.UNDOING, by=by)
         reasons: dict[str, str] = {}
+        give_up_s = max(self._give_up_s, *(_patience_s(entry) for entry in entries)) if entries else self._give_up_s
         left, started, rounds = list(entries), time.monotonic(), 0
         while left:
             left = [entry for entry in left if not self._settled(entry, reasons)]
-            if not left or time.monotonic() - started >= self._give_up_s:
+            if not left or time.monotonic() - started >= give_up_s:
                 break
             time.sleep(BACKOFF_S[min(rounds, len(BACKOFF_S) - 1)])
             rounds += 1
@@ -117,6 +118,12 @@ class Player:
         problem = self._ledger.force("state", fault_id=entry.fault_id, state=str(state), **data)
         if problem:
             self._say(f"{problem}; undoing all the same")
+
+
+def _patience_s(entry: Entry) -> float:
+    """What the recipes themselves ask for: machines that start take longer than a switch."""
+    asked = [recipe["args"].get("patience_s", 0) for recipe in entry.recipes if isinstance(recipe.get("args"), dict)]
+    return max((float(one) for one in asked if isinstance(one, int | float)), default=0.0)
 
 
 def by_hand(recipe: Mapping[str, Any]) -> str:
