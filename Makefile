@@ -1,5 +1,5 @@
 # Everything from a clean clone, without root: `make demo` and `make test` set up what they need.
-.PHONY: setup demo test lint bench bench-replay fuzz clean
+.PHONY: setup demo test lint bench bench-replay crash-campaign fuzz clean
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -23,6 +23,12 @@ bench: setup
 
 bench-replay: setup
 	@$(BIN)/python -m benchmarks.bench_replay
+
+# Strikes at random points across all faults, ours beside plain `chaos run`; the last line is the figure.
+N ?= 200
+FEATURES ?=
+crash-campaign: setup
+	@$(BIN)/python -m benchmarks.bench_crash -n $(N) --features "$(FEATURES)"
 
 fuzz: setup
 	@MUSTER_FUZZ_CASES=10000 $(BIN)/python -m pytest -q tests/contract/test_importers_fuzz.py

@@ -26,6 +26,7 @@ class Process:
     pid: int | None
     start_time: float | None
     ready: bool
+    overrides: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, raw: dict[str, Any]) -> Process:
@@ -39,6 +40,7 @@ class Process:
             pid=int(pid) if pid else None,
             start_time=float(start) if start else None,
             ready=bool(raw.get("ready", False)),
+            overrides=tuple(str(key) for key in raw.get("overrides") or ()),
         )
 
 
@@ -81,6 +83,11 @@ class AgentClient:
         """Order one act (kill takes signal and hold) and return the instance after it."""
         path = f"/instances/{httpjson.segment(name)}/{act}"
         return Process.parse(self._call("POST", path, body or {}, timeout_s=ACT_S))
+
+    def override(self, name: str, key: str, **wanted: object) -> Process:
+        """Have the instance started again with env, disk_mb, fill under this key; returns it as it is then."""
+        path = f"/instances/{httpjson.segment(name)}/override"
+        return Process.parse(self._call("POST", path, {"key": key, **wanted}, timeout_s=ACT_S))
 
     def _call(self, method: str, path: str, body: object = None, timeout_s: float = QUICK_S) -> Any:  # noqa: ANN401 - JSON
         try:

@@ -45,6 +45,10 @@ NEXT: Mapping[State, frozenset[State]] = {
 """Which state may follow which; an INTENT begins a fault, again only after VERIFIED."""
 
 
+ON_THE_WAY = (State.UNDOING, State.UNDONE)
+"""States between two others that matter: each lasts for milliseconds."""
+
+
 class LedgerError(MusterError):
     """A change that the states do not allow, or a ledger that cannot be read or written."""
 
@@ -213,32 +217,38 @@ class Ledger:
 
     def write(self, kind: str, /, **data: Any) -> None:  # noqa: ANN401 - JSON
         """Check, append, sync, then fold in: after a failure nothing has changed. Raises LedgerError."""
+        self._write(kind, data, sync=True)
+
+    def _write(self, kind: str, data: Mapping[str, Any], *, sync: bool) -> None:
         line = {"e": kind, "t_ns": self._clock.monotonic_ns(), "wall": self._clock.wall(), **data}
         with self._lock:
             trial = Book(entries=[_copy(entry) for entry in self.book.entries])
             trial.add(line)
-            self._append(json.dumps(line, separators=(",", ":"), allow_nan=False).encode() + b"\n")
+            self._append(json.dumps(line, separators=(",", ":"), allow_nan=False).encode() + b"\n", sync=sync)
             self.book.add(line)
 
     def force(self, kind: str, /, **data: Any) -> str | None:  # noqa: ANN401 - JSON
         """As `write`, where an undo must not wait for a disk: the fold changes anyway; returns what went wrong.
 
-        Raises LedgerError only where the states do not allow the change.
+        What an undo says on its way is in the file at once and outlives this process, but is not synced: were the
+        machine to go down, the intent would have everything undone again. Its end is synced. Raises LedgerError only
+        where the states do not allow the change.
         """
         with self._lock:
             try:
-                self.write(kind, **data)
+                self._write(kind, data, sync=kind != "over" and data.get("state") not in ON_THE_WAY)
             except LedgerUnwritable as error:
                 self.book.add({"e": kind, **data})
                 return str(error)
         return None
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, line: bytes, *, sync: bool) -> None:
         size = os.fstat(self._fd).st_size
         try:
             while line:
                 line = line[os.write(self._fd, line) :]
-            os.fsync(self._fd)
+            if sync:
+                os.fsync(self._fd)
         except OSError as error:
             with contextlib.suppress(OSError):  # half a line would count as torn: harmless, better avoided
                 os.ftruncate(self._fd, size)

@@ -19,6 +19,8 @@ from typing import Any
 
 import orjson
 
+from sandbox.node.processes import sweep_shared_memory
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 """The folder that holds the `sandbox` package: what makes two sandboxes of one user different."""
 
@@ -105,6 +107,7 @@ class Box:
 
     def sweep(self) -> None:
         """Remove what only a running sandbox needs; logs and truth stay. Idempotent."""
+        sweep_shared_memory(self.children_file)
         for file in (self.state_file, self.agent_file, self.children_file, self.secret_file):
             file.unlink(missing_ok=True)
         for folder in (self.conf, self.data):

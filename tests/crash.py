@@ -66,6 +66,8 @@ class Place:
 
     home: Path
     world: World | None
+    before: Mapping[str, Any] = field(default_factory=dict)
+    """What the sandbox looked like before any run."""
 
     @property
     def env(self) -> dict[str, str]:
@@ -96,17 +98,22 @@ class Place:
 
 
 @contextlib.contextmanager
-def sandbox(home: Path) -> Iterator[Place]:
-    """A sandbox under `home` that goes down at the end, or with this process."""
+def sandbox(home: Path, *flags: str) -> Iterator[Place]:
+    """A sandbox under `home` that goes down at the end, or with this process; `flags` of `sandbox up`."""
     home.mkdir(parents=True, exist_ok=True)
     place = Place(home, None)
     argv = [sys.executable, "-m", "sandbox"]
     up = subprocess.run(
-        [*argv, "up", "--json", "--owner-pid", str(os.getpid())], env=place.env, capture_output=True, check=False
+        [*argv, "up", "--json", "--owner-pid", str(os.getpid()), *flags],
+        env=place.env,
+        capture_output=True,
+        check=False,
     )
     assert up.returncode == 0, up.stderr.decode()
     try:
-        yield Place(home, World.from_describe(json.loads(up.stdout)))
+        world = World.from_describe(json.loads(up.stdout))
+        assert emptied(lambda: traces(world), 30.0) == []
+        yield Place(home, world, world.snapshot())
     finally:
         subprocess.run([*argv, "down"], env=place.env, capture_output=True, check=True)
 

@@ -19,6 +19,8 @@ from drills.units import parse_duration
 
 BY = "muster undo"
 END_S = 90.0
+FROZEN_S = 2.0
+"""A guardian answers within a millisecond, whatever it undoes meanwhile."""
 
 
 @click.command()
@@ -74,7 +76,8 @@ def undo_run(marker: Marker, give_up_s: float) -> list[ledger.Entry]:
     if marker.guarded:
         client = GuardianClient(marker.socket)
         try:
-            client.state()  # a frozen guardian is found out at once, not after the time an undo may take
+            # a frozen guardian is found out at once, not after the time an undo may take
+            GuardianClient(marker.socket, timeout_s=FROZEN_S).state()
             client.undo(by=BY, end=True)
         except FaultError as error:
             click.echo(f"{marker.run_id}: {error}; playing its ledger from here", err=True)

@@ -14,6 +14,9 @@ from drills.errors import Aborted, FaultError
 QUICK_S = 5.0
 """A request that only writes the ledger; far over the slowest fsync that is still a healthy disk."""
 
+SILENT_S = 3.0
+"""A guardian that takes a beat and does not answer it for so long is frozen."""
+
 UNDO_S = 60.0
 """An undo with all its retries ends well before this."""
 
@@ -85,9 +88,13 @@ class GuardianClient:
             for f in answer["faults"]
         )
 
+    def settle(self) -> None:
+        """Look once more at what was undone, and undo again what came back: after the runner's end. FaultError."""
+        self._ask("settle", UNDO_S)
+
     def beat(self) -> str | None:
         """Renew the lease. None when all is well, else why the guardian has undone the run: abort it."""
-        answer = self._ask("beat", self._timeout_s)
+        answer = self._ask("beat", min(SILENT_S, self._timeout_s))
         return None if answer.get("ok") else str(answer.get("error", "the guardian has undone this run"))
 
     def children(self, pids: Sequence[tuple[int, float, str]]) -> None:

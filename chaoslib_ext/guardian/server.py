@@ -66,6 +66,7 @@ class Guardian:
             "sandbox": self._sandbox,
             "stance": self._stance,
             "hold": self._hold_asked,
+            "settle": self._settle,
             "state": self._state,
             "close": self._close,
         }
@@ -269,6 +270,13 @@ class Guardian:
             entries = book.open() if found is None else [found]
             self._player.undo([entry for entry in entries if entry.open], by)
         return {"ok": not any(entry.open for entry in entries), "faults": [_shown(entry) for entry in entries]}
+
+    def _settle(self, _: Answer) -> Answer:
+        """The runner has ended: what it had under way when everything was undone is undone, too."""
+        with self._undo_lock:
+            closed = [entry for entry in self._ledger.book.entries if not entry.open]
+            takeover.settle(self._player, closed, self._over or "the end of the run")
+        return {"ok": not self._ledger.book.open()}
 
     def _beat(self, _: Answer) -> Answer:
         self._lease_until = time.monotonic() + self._limits.lease_s

@@ -55,6 +55,10 @@ class GuardianProcess:
         """Whether it still runs."""
         return self._process.poll() is None
 
+    def end(self) -> None:
+        """End it at once; what it kept is on the disk."""
+        self._process.kill()
+
     def restart(self) -> None:
         """End what is left of it and start it on the same ledger. Raises FaultError."""
         self._process.kill()

@@ -1,6 +1,6 @@
 """What is done for a run that nobody looks after any more: by its guardian, or by `muster undo` where that is dead too.
 
-The runner ends first, so that it cannot apply anything behind the undo; then everything is undone; then the rest ends.
+The runner is stopped first, so that it cannot apply anything behind the undo; then everything is undone; then all end.
 """
 
 from __future__ import annotations
@@ -21,27 +21,34 @@ CHILD_GRACE_S = 1.0
 SETTLE_S = 0.1
 """A request that the runner had sent before it ended is carried out by then; what it did is looked for once more."""
 
+LATE_S = 3.0
+"""On a starved machine an order to start an instance on another disk was carried out after the first look."""
+
 DOWN_S = 60.0
 
 
 def undo_run(ledger: Ledger, player: Player, by: str) -> list[Entry]:
     """End the children and undo everything of a run; return its faults that were open. `by` says why."""
     ledger.force("over", by=by)
-    _end_runner(ledger.book)
+    _freeze_runner(ledger.book)
     done = player.undo(ledger.book.open(), by)
     end_children(ledger.book)
     return done
 
 
-def _end_runner(book: Book) -> None:
-    for pid, start, role in book.children:
-        if role == "runner":
-            processes.send(processes.tree(pid, start), signal.SIGKILL)
+def _freeze_runner(book: Book) -> None:
+    """It can do nothing any more; to end it with all that it started takes longer than the undo, and comes after."""
+    processes.send(_runners(book), signal.SIGSTOP)
+
+
+def _runners(book: Book) -> list[tuple[int, float]]:
+    return [(pid, start) for pid, start, role in book.children if role == "runner"]
 
 
 def end_children(book: Book) -> None:
     """End every process of a run: its runner at once, the others when they have written their line."""
-    _end_runner(book)
+    for runner in _runners(book):
+        processes.send(processes.tree(*runner), signal.SIGKILL)
     rest = [one for pid, start, _ in book.children for one in processes.tree(pid, start)]
     processes.end(rest, CHILD_GRACE_S)
 
@@ -53,18 +60,27 @@ def expect_the_end(player: Player, book: Book) -> None:
 
 
 def settle(player: Player, entries: Sequence[Entry], by: str) -> None:
-    """Look once more, a little later, and undo again what came back."""
-    if not entries:
-        return
-    time.sleep(SETTLE_S)
-    back = []
-    for entry in entries:
-        try:
-            player.look(entry)
-        except (NotUndone, httpjson.Unreachable):
-            back.append(entry)
-    if back:
-        player.undo([entry for entry in back if not entry.open], by)
+    """Look once more, a little later, and undo again what came back.
+
+    A fault of which nobody said that it was applied may have a request under way that outlives who sent it: a busy
+    server carries it out when it comes to it. Those are looked at for longer.
+    """
+    left = list(entries)
+    deadline = time.monotonic() + LATE_S
+    while left:
+        time.sleep(SETTLE_S)
+        back = [entry for entry in left if not _gone(player, entry)]
+        if back:
+            player.undo([entry for entry in back if not entry.open], by)
+        left = [entry for entry in left if entry.issued_ns is None] if time.monotonic() < deadline else []
+
+
+def _gone(player: Player, entry: Entry) -> bool:
+    try:
+        player.look(entry)
+    except (NotUndone, httpjson.Unreachable):
+        return False
+    return True
 
 
 def stop_sandbox(book: Book, say: Say) -> bool:

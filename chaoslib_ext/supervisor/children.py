@@ -50,6 +50,18 @@ class Child:
                 continue
         self.kill()
 
+    def freeze(self) -> None:
+        """SIGSTOP it, until `thaw` or its end; one that has ended stays ended."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on; idempotent."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, signum: signal.Signals) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signum)
+
     def kill(self, *, pipes: bool = True) -> None:
         """SIGKILL the process and everything under it, reap it, and close its pipes; idempotent."""
         if self.process.poll() is None:

@@ -60,6 +60,7 @@ class Finish:
     def all(self) -> Ending:
         """Every step; one that fails is named and the next ones go on. A second Ctrl-C skips what only measures."""
         self._step("undo", lambda: undo(self._s, by="the end of the run"))
+        self._step("undo", self._settle)
         self._step("load", self._end_load)
         self._step("sampler", self._end_sampler)
         if self._stop is not None:
@@ -78,6 +79,10 @@ class Finish:
             self.ending.codes.append(ExitCode.INTERNAL)
         self._close()
         return self.ending
+
+    def _settle(self) -> None:
+        if self._s.guardian is not None and not self._held and self._s.environment.lost is None:
+            self._s.guardian.settle()
 
     def _measure(self) -> None:
         run, disk = self._s.run, self._disk

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chaoslib_ext.guardian.client import GuardianClient
+from chaoslib_ext.guardian.client import SILENT_S, GuardianClient
 from chaoslib_ext.guardian.start import LEASE_S, GuardianProcess
 from chaoslib_ext.supervisor.children import Child
 from drills.clock import NS
@@ -85,11 +85,15 @@ class Guardianship:
         self.turn_ns, self._turn_within_s = time.monotonic_ns(), ENDING_S
         if not self._process.alive():
             self.restart()
-        for one in self.client.state().get("faults", []):
+        for one in self._faults():
             if one["state"] not in CLOSED:
                 undoing(str(one["fault_id"]))
         self.client.undo("all", by=by, end=True)
         return list(self.client.state().get("faults", []))
+
+    def settle(self) -> None:
+        """The runner has ended: what it had under way during the undo goes, too. Raises FaultError."""
+        self.client.settle()
 
     def hold(self, by: str) -> list[str]:
         """Leave what is open to a person; the ids of these faults. A dead guardian is started again first."""
@@ -118,6 +122,14 @@ class Guardianship:
         except FaultError:
             self._process.let_go()
 
+    def _faults(self) -> list[Mapping[str, Any]]:
+        """Every fault of the run; a guardian that does not answer is frozen, and started anew."""
+        try:
+            return list(self.client.state().get("faults", []))
+        except FaultError:
+            self.restart()
+            return list(self.client.state().get("faults", []))
+
     def _holds(self) -> bool:
         """Whether something is still held; a guardian that died meanwhile is started again, to keep it."""
         if not self._process.alive():
@@ -128,9 +140,12 @@ class Guardianship:
         while not self._stop.wait(BEAT_S):
             if time.monotonic_ns() - self.turn_ns > self._turn_within_s * NS:
                 continue
+            asked = time.monotonic()
             try:
                 taken = self.client.beat()
             except FaultError:
-                continue  # dead or restarting: the main loop sees to it
+                if time.monotonic() - asked >= SILENT_S:
+                    self._process.end()  # frozen: nobody would undo; a dead one is started again by the main loop
+                continue
             # go on: a guardian that has undone a run waits for its end only as long as it hears of it
             self.taken = self.taken or taken

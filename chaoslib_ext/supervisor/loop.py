@@ -147,18 +147,31 @@ class Loop:
         if stop.guard:
             self._try(Kind.GUARD_TRIPPED, guard=stop.by, reason=stop.reason)
         self._try(Kind.ABORT, by=stop.by, reason=stop.reason, guard=stop.guard, action=action)
-        self._end_runner()
         by = f"abort ({stop.by})"
+        if action == "heal":
+            self._undo_at_once(by)
+            return
+        self._end_runner()
         if action == "fence-and-complete" and not self._complete():
             action = "hold"
         if action != "hold" or not hold(session, by):
             undo(session, by=by)
+
+    def _undo_at_once(self, by: str) -> None:
+        """Freeze the runner, so that it can do nothing any more, and undo; its end takes longer than that."""
+        runner = self._s.runner
+        if runner is not None:
+            runner.child.freeze()
+        self._hear_quietly()
+        undo(self._s, by=by)
+        self._end_runner()
 
     def _end_runner(self) -> None:
         runner = self._s.runner
         if runner is None:
             return
         runner.abort()
+        runner.child.thaw()
         deadline = time.monotonic() + RUNNER_GRACE_S
         while runner.child.ended is None and time.monotonic() < deadline and not self._s.signals.at_once:
             self._hear_quietly()

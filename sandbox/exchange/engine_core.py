@@ -135,6 +135,7 @@ class Core:
             "stream": self.log.stream,
             "fenced": self.leadership.fenced,
             "lease_age_ms": round(self.leadership.age(self.now()) * 1000),
+            "clock": time.time(),
         }
 
     def tell_gateways(self) -> None:

@@ -14,6 +14,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -157,6 +158,7 @@ class Gateway:
             "leader": self.router.leader,
             "epoch": self.router.epoch,
             "connections": len(self._sessions) + len(self._binary.sessions),
+            "clock": time.time(),
         }
 
     async def run(self) -> None:

@@ -1,8 +1,8 @@
 """The node agent: owns the processes of one sandbox, and does to them over HTTP what faults ask for.
 
 Loopback only: GET /metrics, /instances, /instances/NAME, /instances/NAME/metrics (order bus);
-POST /instances/NAME/{kill,release,pause,resume,stop,start}; GET /nodes, POST /nodes/NAME/{off,on}.
-Every POST answers the instance (or node) after the act and may be repeated.
+POST /instances/NAME/{kill,release,pause,resume,stop,start}; POST /instances/NAME/override, DELETE …/override/KEY;
+GET /nodes, POST /nodes/NAME/{off,on}. Every POST answers the instance (or node) after the act and may be repeated.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, web
 from sandbox.errors import BadUse, SandboxError
 from sandbox.home import Box, write_json
 from sandbox.links import HOST
+from sandbox.node import overrides
 from sandbox.node.bus_metrics import bus_metrics_text
 from sandbox.node.instance import Children, Instance
 from sandbox.node.nodes import add_routes, nodes_of
@@ -97,6 +98,8 @@ class Agent:
         app.router.add_get("/instances", self._list)
         app.router.add_get("/instances/{name}", self._show)
         app.router.add_get("/instances/{name}/metrics", self._bus_metrics)
+        app.router.add_post("/instances/{name}/override", self._override)
+        app.router.add_delete("/instances/{name}/override/{key}", self._clear_override)
         app.router.add_post("/instances/{name}/{act}", self._do)
         add_routes(app, self.nodes)
         return app
@@ -139,6 +142,22 @@ class Agent:
             if act not in plain:
                 raise web.HTTPNotFound(text=f"no act {act!r}; there are kill, {', '.join(plain)}")
             await plain[act]()
+        return _json(instance.view())
+
+    async def _override(self, request: web.Request) -> web.Response:
+        instance = self._named(request)
+        body = await request.read()
+        try:
+            asked = orjson.loads(body) if body else None
+        except orjson.JSONDecodeError as error:
+            raise BadUse(f"override: the body is no JSON: {error}") from error
+        key, wanted = await asyncio.to_thread(overrides.parse, asked, instance.spec.cwd)
+        await instance.override(key, wanted)
+        return _json(instance.view())
+
+    async def _clear_override(self, request: web.Request) -> web.Response:
+        instance = self._named(request)
+        await instance.clear_override(request.match_info["key"])
         return _json(instance.view())
 
     def _named(self, request: web.Request) -> Instance:

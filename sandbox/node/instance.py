@@ -20,7 +20,8 @@ import orjson
 import psutil
 
 from sandbox.errors import SandboxError
-from sandbox.node.processes import spawn
+from sandbox.node.overrides import Override, Overrides
+from sandbox.node.processes import spawn, sweep_shared_memory
 from sandbox.node.readiness import is_ready
 from sandbox.node.resolve import Runnable
 from sandbox.truth.log import TruthLog
@@ -44,7 +45,12 @@ class Children:
     """The list on disk of every process that was started; a line is there before the process is used."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def sweep(self) -> None:
+        """Remove what ended processes may have left in shared memory."""
+        sweep_shared_memory(self._path)
 
     def add(self, instance: str, pid: int, start_time: float) -> None:
         """Append one process, in one write."""
@@ -70,6 +76,9 @@ class Instance:
         self._failures = 0
         self._changed = asyncio.Event()
         self._act = asyncio.Lock()
+        self._overrides = Overrides()
+        self._started_with: frozenset[str] = frozenset()
+        self._restarting: asyncio.Task[None] | None = None
 
     @property
     def alive(self) -> bool:
@@ -100,6 +109,7 @@ class Instance:
             "ready": self.ready and phase == "running",
             "restarts": self.restarts,
             "last_exit": self.last_exit,
+            "overrides": sorted(self._started_with | self._overrides.keys()),
         }
 
     async def run(self) -> None:
@@ -167,6 +177,17 @@ class Instance:
                 self._send(signal.SIGCONT)
                 await self._until(lambda: self._proc is None or not self._stopped_by_signal())
 
+    async def override(self, key: str, wanted: Override) -> None:
+        """Run with this from now on, after restarts too: starts the process again, and waits until it is there."""
+        async with self._act:
+            if self._overrides.put(key, wanted):
+                await self._restart()
+
+    async def clear_override(self, key: str) -> None:
+        """Run without it; answers at once, and `view` shows the override until the process is another."""
+        if self._overrides.remove(key):
+            self._restarting = asyncio.create_task(self._restart_without(key, self._restarting))
+
     def set_power(self, on: bool) -> None:
         """Give or take the power of the machine it runs on: without it the process is killed, and none is started."""
         if on is self.powered:
@@ -200,7 +221,9 @@ class Instance:
         self._changed.clear()
         before = time.monotonic_ns()
         try:
-            self._proc = spawn(self.spec.argv, self.spec.env, self.spec.cwd, self.spec.log)
+            argv, env = self._overrides.argv(self.spec.argv, self.spec.cwd), self._overrides.env(self.spec.env)
+            self._started_with = self._overrides.keys()
+            self._proc = spawn(argv, env, self.spec.cwd, self.spec.log)
         except OSError as error:
             with self.spec.log.open("a") as log:
                 log.write(f"cannot run {self.spec.argv[0]}: {error.strerror}\n")
@@ -241,6 +264,28 @@ class Instance:
     def _forget(self, code: int) -> None:
         self._proc, self._start_time, self.last_exit = None, None, code
         self.ready = self._seen_ready = False
+        if self._started_with:
+            self._children.sweep()
+        self._started_with = frozenset()
+
+    async def _restart_without(self, key: str, earlier: asyncio.Task[None] | None) -> None:
+        if earlier is not None:
+            await asyncio.wait([earlier])
+        async with self._act:
+            if key in self._started_with:
+                await self._restart()
+
+    async def _restart(self) -> None:
+        if not self._wanted or (proc := self._proc) is None:
+            self._changed.set()  # what it is started with next is another: no reason to wait for that
+            return
+        self._failures = -1  # a restart that was ordered is no failure
+        self._record("kill", signal="TERM", hold=False)
+        self._send(signal.SIGTERM)
+        self._send(signal.SIGCONT)
+        await self._gone(proc, self.spec.grace_s)
+        self._wish(Desired.RUN)  # whatever the restart policy made of that end
+        await self._until(lambda: self.alive or not self.powered)
 
     def _follow_policy(self, code: int) -> None:
         policy = self.spec.restart_policy

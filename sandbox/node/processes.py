@@ -52,6 +52,21 @@ def recorded_children(path: Path) -> list[psutil.Process]:
     return found
 
 
+def sweep_shared_memory(path: Path) -> None:
+    """Remove what libfaketime keeps in memory by the pid of its process, for the ended ones of a list of children.
+
+    It removes that itself only where its process ends in order.
+    """
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError):
+        rows = [orjson.loads(line) for line in path.read_bytes().splitlines() if line.endswith(b"}")]
+        ended = {row["pid"] for row in rows} - {process.pid for process in recorded_children(path)}
+        for pid in ended:
+            for name in (f"faketime_shm_{pid}", f"sem.faketime_sem_{pid}"):
+                Path("/dev/shm", name).unlink(missing_ok=True)
+
+
 def marked(root: Path) -> list[psutil.Process]:
     """Every live process of this user that carries the sandbox `root` in its environment, but ourselves."""
     found = []

@@ -39,6 +39,8 @@ class FakeGuardian:
     def restart(self) -> None:
         self.dead, self.restarts = False, self.restarts + 1
 
+    def settle(self) -> None: ...
+
     def hold(self, by: str) -> list[str]:
         self.held = bool(self.faults)
         return [one["fault_id"] for one in self.faults]
@@ -56,6 +58,10 @@ class FakeChild:
 
     def kill(self, *, pipes: bool = True) -> None:
         self.ended = self.ended or "was killed by signal 9 (SIGKILL)"
+
+    def freeze(self) -> None: ...
+
+    def thaw(self) -> None: ...
 
     def last_words(self) -> str:
         return "last words"

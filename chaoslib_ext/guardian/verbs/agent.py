@@ -77,7 +77,34 @@ class NodeOn:
         return curl("POST", f"{args['agent']}/nodes/{httpjson.segment(args['node'])}/on")
 
 
-VERBS: dict[str, Verb] = {"agent.release": Release(), "agent.resume": Resume(), "agent.node_on": NodeOn()}
+class ClearOverride:
+    """`agent.clear_override` {agent, instance, key}: the instance runs again as its manifest says."""
+
+    def undo(self, args: Args) -> None:
+        """Take it away; one that is not there is fine. The agent starts the instance again behind its answer."""
+        order("DELETE", _instance(args, f"/override/{httpjson.segment(args['key'])}"))
+
+    def observe(self, args: Args) -> str:
+        """Neither wanted nor what its process was started with; and it runs, unless something else holds it."""
+        seen = get(_instance(args))
+        phase = seen.get("phase")
+        if args["key"] in seen.get("overrides", ()):
+            raise NotUndone(f"{args['instance']} ({phase}) still runs with override {args['key']}")
+        if phase in ("starting", "backoff"):
+            raise NotUndone(f"{args['instance']} is {phase} after its override went")
+        return f"{args['instance']} is {phase}, without override {args['key']}"
+
+    def by_hand(self, args: Args) -> str:
+        """Ask the agent with curl."""
+        return curl("DELETE", _instance(args, f"/override/{httpjson.segment(args['key'])}"))
+
+
+VERBS: dict[str, Verb] = {
+    "agent.release": Release(),
+    "agent.resume": Resume(),
+    "agent.clear_override": ClearOverride(),
+    "agent.node_on": NodeOn(),
+}
 
 
 def _instance(args: Args, path: str = "") -> str:
