@@ -13,6 +13,9 @@ from chaoslib_ext.faults.base import Recipe
 from chaoslib_ext.guardian.verbs import accepts
 from chaoslib_ext.world import World
 
+BOOT_S = 45.0
+"""How long everything of a place may take to start before a person is called."""
+
 AT_ONCE = 16
 """Calls at the same time: a zone has some twenty links."""
 
@@ -95,7 +98,12 @@ class Nodes(Part):
         return [
             {
                 "verb": "agent.node_on",
-                "args": {"agent": agent, "node": node.name, "running": sorted(running.intersection(node.instances))},
+                "args": {
+                    "agent": agent,
+                    "node": node.name,
+                    "running": sorted(running.intersection(node.instances)),
+                    "patience_s": BOOT_S,
+                },
             }
             for node in self._nodes
         ]

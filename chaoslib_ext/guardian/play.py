@@ -47,6 +47,7 @@ class Player:
         for entry in entries:
             self._note(entry, State.UNDOING, by=by)
         reasons: dict[str, str] = {}
+        give_up_s = max(self._give_up_s, *(_patience_s(entry) for entry in entries)) if entries else self._give_up_s
         left, started, rounds = list(entries), time.monotonic(), 0
         while left:
             left = [entry for entry in left if not self._settled(entry, reasons)]
@@ -59,7 +60,7 @@ class Player:
         return list(entries)
 
     def _patience_s(self, entry: Entry) -> float:
-        """How long this fault may take: as given, else what its verbs or recipes (`within_s`) need beyond GIVE_UP_S."""
+        """How long this fault may take: as given, else what its verbs or recipes (`within_s`) need beyond."""
         if self._give_up_s is not None:
             return self._give_up_s
         return max(GIVE_UP_S, *(_patience_s(recipe) for recipe in entry.recipes), 0.0)
