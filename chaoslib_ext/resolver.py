@@ -94,7 +94,7 @@ class Records:
 
     def _call(self, method: str, path: str, body: object = None, *, missing_ok: bool = False) -> Any:  # noqa: ANN401
         try:
-            status, answer = httpjson.call(method, self.admin + path, body)
+            status, answer = httpjson.call(method, self.admin + path, body, timeout_s=QUERY_S)
         except httpjson.Unreachable as error:
             raise ComponentError("resolver", str(error)) from error
         if status == 404 and missing_ok:

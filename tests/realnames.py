@@ -15,6 +15,7 @@ from chaoslib_ext import httpjson
 from chaoslib_ext.certificates import VALID, look
 from sandbox import certs
 from sandbox.home import CHECKOUT
+from sandbox.ports import allocate
 from tests.standins import exchange, free_port, until
 
 API = "api.exchange.test"
@@ -39,7 +40,7 @@ class RealResolver:
     def __init__(self, folder: Path) -> None:
         self._stack = contextlib.ExitStack()
         (folder / "first.json").write_text(json.dumps(FIRST))
-        self.dns, http = free_port(), free_port()
+        self.dns, http = allocate(2)  # none that an outgoing connection may take while it is started again
         self._env = {
             "MUSTER_DNS_PORT": self.dns,
             "MUSTER_HTTP_PORT": http,
@@ -90,7 +91,7 @@ def exchange_with_certificates(folder: Path) -> Iterator[dict[str, Any]]:
     ca = certs.write(folder / "tls", {"gateway-0": [API, "127.0.0.1"]})
     file = ca.with_name("gateway-0.pem")
     (folder / "secret").write_text("5ec7e7")
-    ports = {name: free_port() for name in ("http", "ws", "https", "wss")}
+    ports = dict(zip(("http", "ws", "https", "wss"), allocate(4), strict=True))
     env: dict[str, object] = {
         "MUSTER_INSTANCE": "gateway-0",
         "MUSTER_ZONE": "tyo-a",

@@ -112,7 +112,7 @@ def test_a_resolver_that_is_started_again_has_its_records_and_no_fault(
     before = records.put(API, ["127.0.0.5"], ttl=1)
     inject(build("dns.fail", {"name": API}), world, ledger)
     real.restart()
-    assert records.leads_to(API, ["127.0.0.5"])
+    until(lambda: records.leads_to(API, ["127.0.0.5"]))
     assert undone(ledger) == [f"the resolver at {real.admin} has no fault {world.tag}"]
     records.restore(API, before)
 
