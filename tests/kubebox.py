@@ -46,7 +46,7 @@ class KubeBox:
     def fill(self) -> None:
         """Namespace, two workloads with a pod on every node, their services, and a budget for one of them."""
         make = self.cluster.order
-        until(self.open, 90)
+        until(self.open, 120)
         make("POST", "/api/v1/namespaces", {"metadata": {"name": SPACE}})
         for app, kind in (("gateway", "Deployment"), ("matching-engine", "StatefulSet")):
             name, labels = app.rpartition("-")[2], {"app": app}
@@ -70,7 +70,7 @@ class KubeBox:
         budget = {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "matching-engine"}}}
         body = {"metadata": {"name": "engine"}, "spec": budget}
         make("POST", f"/apis/policy/v1/namespaces/{SPACE}/poddisruptionbudgets", body)
-        until(self.full, 60)
+        until(self.full, 120)
 
     def open(self) -> bool:
         """Whether pods may go to every node."""

@@ -7,6 +7,7 @@ every pod with it.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import datetime
 import os
@@ -18,6 +19,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chaoslib_ext.cluster import MERGE, Cluster, Place
+from chaoslib_ext.httpjson import Unreachable
+from drills.errors import ComponentError
 
 BEAT_S = 0.03
 STATUS = "application/strategic-merge-patch+json"
@@ -78,18 +81,22 @@ class Kubelet:
     def serve(self) -> None:
         parent = os.getppid()
         while os.getppid() == parent:
-            if time.monotonic() - self._leased > 1:
-                self._lease()
-            seen = {pod["metadata"]["uid"]: pod for pod in self.cluster.items("/api/v1/pods", resourceVersion="0")}
-            for uid, pod in seen.items():
-                if pod["spec"].get("nodeName") in self.nodes:
-                    self._look(uid, pod)
-            for uid in set(self.pods) - set(seen):
-                gone = self.pods.pop(uid)
-                if gone.process:
-                    gone.process.kill()
-                    gone.process.wait()
+            with contextlib.suppress(Unreachable, ComponentError):  # a busy machine: look again
+                self._round()
             time.sleep(BEAT_S)
+
+    def _round(self) -> None:
+        if time.monotonic() - self._leased > 1:
+            self._lease()
+        seen = {pod["metadata"]["uid"]: pod for pod in self.cluster.items("/api/v1/pods", resourceVersion="0")}
+        for uid, pod in seen.items():
+            if pod["spec"].get("nodeName") in self.nodes:
+                self._look(uid, pod)
+        for uid in set(self.pods) - set(seen):
+            gone = self.pods.pop(uid)
+            if gone.process:
+                gone.process.kill()
+                gone.process.wait()
 
     def _lease(self) -> None:
         self._leased = time.monotonic()
