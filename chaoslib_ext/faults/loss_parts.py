@@ -102,7 +102,7 @@ class Nodes(Part):
                     "agent": agent,
                     "node": node.name,
                     "running": sorted(running.intersection(node.instances)),
-                    "patience_s": BOOT_S,
+                    "within_s": BOOT_S,
                 },
             }
             for node in self._nodes

@@ -47,7 +47,6 @@ class Player:
         for entry in entries:
             self._note(entry, State.UNDOING, by=by)
         reasons: dict[str, str] = {}
-        give_up_s = max(self._give_up_s, *(_patience_s(entry) for entry in entries)) if entries else self._give_up_s
         left, started, rounds = list(entries), time.monotonic(), 0
         while left:
             left = [entry for entry in left if not self._settled(entry, reasons)]
