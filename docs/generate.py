@@ -78,7 +78,6 @@ REFUSALS = {
     "scope-locked": "another run is at work on the same sandbox: wait, or `muster abort`",
     "target-matches-nothing": "a fault's target names nothing that is there",
     "toxiproxy-identity": "the Toxiproxy that answers is not the one that the environment names",
-    "venue-has-no-names": "the load dials by name and the venue has only addresses",
 }
 """Every code of a refusal."""
 
