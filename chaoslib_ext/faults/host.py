@@ -37,7 +37,9 @@ def open_files_limit(pid: int) -> tuple[int, int] | None:
 
 def snapshot(world: World) -> dict[str, str]:
     """Overrides by instance, limits that no process has by itself, helpers at work in this world."""
-    agent = str(world.describe.get("agent"))
+    agent = world.describe.get("agent")
+    if not agent:
+        return {}
     lines = {
         f"helper {one.what} of {one.order('tag')}": "at work" for one in find.tagged() if one.order("world") == agent
     }
