@@ -45,7 +45,7 @@ def _kubernetes(describe: Mapping[str, Any]) -> tuple[str, str] | None:
     from kubernetes import client, config  # half a second, and most runs have no cluster
     from urllib3.exceptions import HTTPError
 
-    api = config.new_client_from_config(config_file=str(cluster["kubeconfig"]))
+    api = config.new_client_from_config(config_file=str(cluster["kubeconfig"]), context=cluster.get("context"))
     try:
         found = client.CoreV1Api(api).read_namespace("kube-system", _request_timeout=TIMEOUT_S)
     except (client.ApiException, HTTPError) as error:
