@@ -76,10 +76,22 @@ def write(folder: Path, servers: Mapping[str, Iterable[str]]) -> Path:
     _write(folder / "ca.pem", _pem(authority.certificate), 0o644)
     _write(folder / "ca.key", _key(authority.key), 0o600)
     for name, alternatives in servers.items():
-        key = ec.generate_private_key(ec.SECP256R1())
-        _write(folder / f"{name}.key", _key(key), 0o600)
-        _write(folder / f"{name}.pem", _pem(authority.issue(name, alternatives, key)), 0o644)
+        _issue(folder, authority, name, alternatives)
     return folder / "ca.pem"
+
+
+def add(folder: Path, name: str, alternatives: Iterable[str]) -> None:
+    """Make the certificate of one more server, by the authority that `write` made. Raises OSError where none is."""
+    key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)  # as `write` makes it
+    certificate = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
+    _issue(folder, Authority(certificate, key), name, alternatives)
+
+
+def _issue(folder: Path, authority: Authority, name: str, alternatives: Iterable[str]) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    _write(folder / f"{name}.key", _key(key), 0o600)
+    _write(folder / f"{name}.pem", _pem(authority.issue(name, alternatives, key)), 0o644)
 
 
 def _begun(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.home import Box, write_json
 
 if TYPE_CHECKING:
+    from sandbox.node.pods import Pod
     from sandbox.topology import Topology
 
 ZONE = "exchange.test"
@@ -36,6 +37,22 @@ def prepare(topology: Topology, box: Box, described: dict[str, Any]) -> None:
             venue.update(venue["named"])
 
 
+def certify(folder: Path, pod: Pod, host: str) -> None:
+    """Give a gateway that came later, because its workload grew, the certificate that it needs to start."""
+    if _is_secure(pod) and not (folder / f"{pod.name}.pem").exists():
+        from sandbox import certs
+
+        certs.add(folder, pod.name, _shown_names(host))
+
+
+def _is_secure(pod: Pod) -> bool:
+    return pod.service == _GATEWAY and bool(set(_SECURE) & pod.ports.keys())
+
+
+def _shown_names(host: str) -> list[str]:
+    return [_API, f"*.{ZONE}", f"*.{_API}", host]
+
+
 def first_records(topology: Topology) -> Iterator[tuple[str, list[str]]]:
     """(name, addresses) of everything that has a name at the start."""
     regions: dict[str, list[str]] = {}
@@ -57,11 +74,7 @@ def _resolver(topology: Topology) -> dict[str, str] | None:
 
 def _certificates(topology: Topology, folder: Path) -> dict[str, Any] | None:
     """Where the certificates are: of the authority, its key, and by instance with the ports that show it."""
-    servers = {
-        pod.name: [_API, f"*.{ZONE}", f"*.{_API}", topology.hosts[pod.name]]
-        for pod in topology.of_service(_GATEWAY)
-        if set(_SECURE) & pod.ports.keys()
-    }
+    servers = {pod.name: _shown_names(topology.hosts[pod.name]) for pod in topology.pods if _is_secure(pod)}
     if not servers:
         return None
     from sandbox import certs  # a tenth of a second, for those who need it

@@ -15,6 +15,7 @@ from sandbox.kube.api import CONFLICT, NOT_FOUND, STRATEGIC, Api, ApiError, Obje
 from sandbox.kube.places import Places
 from sandbox.kube.podspec import Liveness, liveness_of, owner_of, to_pod
 from sandbox.kube.slots import Slots
+from sandbox.names import certify
 from sandbox.nats import write_config
 from sandbox.node.instance import Children, Instance
 from sandbox.node.nodes import Node
@@ -199,6 +200,7 @@ class PodRun:
         if pod.service == BUS and pod.ports.keys() >= _BUS_PORTS:
             described = {"instances": list(keeper.places.rows.values()), "links": keeper.places.links}
             write_config(described, name, pod.zone, box.conf, box.data)
+        certify(box.conf / "tls", pod, keeper.places.rows[name]["host"])
         return keeper.resolver.runnable(pod)
 
     async def _report_until_deleted(self) -> None:

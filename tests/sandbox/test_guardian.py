@@ -260,7 +260,7 @@ def test_killed_at_any_moment(seed: int, box: Exchange, tmp_path: Path) -> None:
         wanted = random.Random(seed).randint(1, 12)  # lines in the ledger: intent, applied, in effect, four times
         until(lambda: _lines(run_dir / "ledger.ndjson") > wanted)
         run.kill()
-    until(lambda: not scope.markers())
+    until(lambda: not scope.markers(), 30)
     assert World.diff(before, world.snapshot()) == []
     assert not any(processes.alive(pid, start) for pid, start, _ in ledger.read(run_dir / "ledger.ndjson").children)
 

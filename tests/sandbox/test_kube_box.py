@@ -116,7 +116,7 @@ def test_it_is_the_same_exchange_as_without_and_kubectl_sees_it(steady: KubeBox)
     assert described["features"] == ["kubernetes"]
     assert described["kubernetes"]["uid"] == kubectl.json("get", "namespace", "kube-system")["metadata"]["uid"]
     assert described["kubernetes"]["namespace"] == "exchange"
-    names = ["toxiproxy", "nats-0", "nats-1", "nats-2", "engine-0", "engine-1", "gateway-0", "gateway-1"]
+    names = ["toxiproxy", "nats-0", "nats-1", "nats-2", "engine-0", "engine-1", "gateway-0", "gateway-1", "resolver"]
     assert [row["name"] for row in described["instances"]] == names
     pods = {pod["metadata"]["name"]: pod for pod in kubectl.items("pods", "-n", "exchange")}
     for row in described["instances"]:
