@@ -52,6 +52,8 @@ class Links(Part):
     def __init__(self, world: World, zones: Sequence[str]) -> None:
         there = {one.name for one in world.instances if one.zone in zones}
         touching = [one for one in world.links if one.source in there or one.target in there]
+        # those over the border go first: a place that is cut inside before would drain itself, and flatter what is lost
+        touching.sort(key=lambda one: one.source in there and one.target in there)
         proxies = world.toxiproxy.proxies()
         self._world = world
         self._open = [one for one in touching if one.name in proxies and proxies[one.name].enabled]
