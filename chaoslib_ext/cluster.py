@@ -118,7 +118,9 @@ class Cluster:
             )
             return int(answer.status), json.loads(answer.data or b"null")
         except ApiException as error:
-            return int(error.status or 0), _reason(error)
+            if not error.status:  # no answer: the package wraps failures of TLS
+                raise httpjson.Unreachable(self.server + path, " ".join(_reason(error).split())) from error
+            return int(error.status), _reason(error)
         except (HTTPError, ssl.SSLError, OSError) as error:
             refused = "refused" in str(error).lower()
             raise httpjson.Unreachable(self.server + path, _short(error), refused=refused) from error

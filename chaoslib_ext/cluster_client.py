@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
 from chaoslib_ext import httpjson
@@ -27,7 +28,12 @@ class BoundedClient(client.ApiClient):  # type: ignore[misc]  # the package has 
         """As in the base, with our limit where none is given."""
         if kwargs.get("_request_timeout") is None:
             kwargs["_request_timeout"] = TIMEOUT_S
-        return super().request(*args, **kwargs)
+        try:
+            return super().request(*args, **kwargs)
+        except ApiException as error:
+            if error.body is None:  # a failure of TLS; the package decodes the body unseen
+                error.body = b""
+            raise
 
 
 def make(place: Place) -> BoundedClient:

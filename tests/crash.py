@@ -39,6 +39,9 @@ MOMENTS = {
 }
 """What the kill follows, drawn with these weights: that process's start, the first intent, the end of the phases."""
 
+OF_THE_SANDBOX = "wan-latency-"
+"""So begin the names of toxics that are the distance between regions, not a fault."""
+
 SPREAD_S = {"started": 5.0, "fault": 1.5, "end": 3.0}
 """The kill falls at random within so many seconds after it."""
 
@@ -292,7 +295,7 @@ def traces(world: World) -> list[str]:
         return [str(error)]
     found = [f"{name} is {phase}" for name, phase in snapshot["instances"].items() if phase != "running"]
     for name, proxy in snapshot["proxies"].items():
-        found += [f"{name} has toxic {toxic}" for toxic in proxy["toxics"]]
+        found += [f"{name} has toxic {toxic}" for toxic in proxy["toxics"] if not toxic.startswith(OF_THE_SANDBOX)]
         found += [] if proxy["enabled"] else [f"{name} is cut"]
     return found
 

@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import yaml
 
+from chaoslib_ext import cloud, cluster
 from chaoslib_ext.ctk import injection
 from chaoslib_ext.ctk.context import Context
 from chaoslib_ext.faults import build
@@ -49,11 +50,19 @@ def start(world: World, run_dir: Path, fault: str, params: Mapping[str, Any]) ->
     supervisor = os.fork()
     if supervisor == 0:
         os.close(read)
+        world = unshared(world)
         _as(lambda: _supervise(world, run_dir, fault, params, write), run_dir)
     os.close(write)
     with os.fdopen(read) as pipe:
         runner = int(pipe.readline() or 0)
     return supervisor, runner
+
+
+def unshared(world: World) -> World:
+    """The same world without the connections that a fork has in common with its parent."""
+    cluster.connect.cache_clear()
+    cloud.forget()
+    return World.from_describe(world.describe)
 
 
 def reap(pid: int) -> None:
@@ -84,6 +93,7 @@ def _supervise(world: World, run_dir: Path, fault: str, params: Mapping[str, Any
     runner = os.fork()
     if runner == 0:
         os.close(go_w)
+        world = unshared(world)
         _as(lambda: _inject(world, run_dir, fault, params, go_r), run_dir)
     os.write(tell, f"{runner}\n".encode())
     os.close(tell)

@@ -160,6 +160,12 @@ def enter(name: str, target: Mapping[str, Any]) -> Cloud:
     return made
 
 
+def forget() -> None:
+    """Drop every connection: what a forked process does first, before it speaks through those of its parent."""
+    _connected.cache_clear()
+    _entered.clear()
+
+
 _entered: set[int] = set()
 """Clouds whose account was compared; `_connected` keeps them, so an id is never given twice."""
 
