@@ -7,9 +7,11 @@ lines. The guardian alone writes it while it lives.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from drills.clock import Clock, SystemClock
-from drills.errors import MusterError
+from drills.errors import ExitCode, MusterError
 
 
 class State(StrEnum):
@@ -51,6 +53,12 @@ ON_THE_WAY = (State.UNDOING, State.UNDONE)
 
 class LedgerError(MusterError):
     """A change that the states do not allow, or a ledger that cannot be read or written."""
+
+
+class LedgerBusy(LedgerError):
+    """Another process writes this ledger: what is open there is still being undone."""
+
+    exit_code = ExitCode.UNDO_INCOMPLETE
 
 
 class LedgerUnwritable(LedgerError):
@@ -197,23 +205,38 @@ def read(path: Path) -> Book:
 
 
 class Ledger:
-    """A ledger opened for writing, with its fold in `book`. Every line is on the disk before `write` returns."""
+    """A ledger opened for writing, with its fold in `book`. Every line is on the disk before `write` returns.
 
-    def __init__(self, path: Path, run_id: str, clock: Clock | None = None) -> None:
+    With `alone_s` this process becomes its only writer before it reads, until it closes it or ends; another one may
+    take so many seconds to end (the last thread of a killed process gives its files up after it looks dead). Raises
+    LedgerBusy where it does not.
+    """
+
+    def __init__(self, path: Path, run_id: str, clock: Clock | None = None, *, alone_s: float | None = None) -> None:
         self.path, self._clock = path, clock or SystemClock()
-        self.book = read(path)
         self._lock = threading.RLock()
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        if alone_s is not None:
+            self._alone(alone_s)
+        self.book = read(path)
         size = os.fstat(self._fd).st_size
         if size and os.pread(self._fd, 1, size - 1) != b"\n":
             os.write(self._fd, b"\n")  # end the line that a dead writer left half
         self.write("start", run_id=run_id, pid=os.getpid())
         _sync_folder(path.parent)
 
-    @property
-    def fd(self) -> int:
-        """The file descriptor, to lock it."""
-        return self._fd
+    def _alone(self, within_s: float) -> None:
+        deadline = time.monotonic() + within_s
+        while True:
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    self.close()
+                    raise LedgerBusy(f"{self.path}: another guardian or `muster undo` is at work on it") from error
+                time.sleep(0.005)
+            else:
+                return
 
     def write(self, kind: str, /, **data: Any) -> None:  # noqa: ANN401 - JSON
         """Check, append, sync, then fold in: after a failure nothing has changed. Raises LedgerError."""

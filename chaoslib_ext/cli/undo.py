@@ -12,13 +12,15 @@ from chaoslib_ext.guardian import takeover
 from chaoslib_ext.guardian.client import GuardianClient
 from chaoslib_ext.guardian.marker import Marker
 from chaoslib_ext.guardian.play import GIVE_UP_S, Player
-from chaoslib_ext.guardian.server import lock
 from drills import ledger
 from drills.errors import FaultError, UndoIncomplete, UsageError
 from drills.units import parse_duration
 
 BY = "muster undo"
 END_S = 90.0
+ALONE_S = 10.0
+"""Another `muster undo` may take so long with the same run."""
+
 FROZEN_S = 2.0
 """A guardian answers within a millisecond, whatever it undoes meanwhile."""
 
@@ -102,9 +104,8 @@ def _play(marker: Marker, give_up_s: float) -> list[ledger.Entry]:
         click.echo(f"{marker.run_id}: it died before its first fault", err=True)
         scope.release(marker.run_id)
         return []
-    book = ledger.Ledger(marker.ledger, marker.run_id)
+    book = ledger.Ledger(marker.ledger, marker.run_id, alone_s=ALONE_S)
     try:
-        lock(book)
         player = Player(book, give_up_s=give_up_s, say=lambda text: click.echo(text, err=True))
         if not marker.supervised:
             takeover.expect_the_end(player, book.book)

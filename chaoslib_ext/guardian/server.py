@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import select
@@ -25,6 +24,9 @@ TICK_S = 0.1
 LINGER_S = 30.0
 """How long a supervisor that was frozen may take to come back and end its run in order."""
 
+ALONE_S = 1.0
+"""How long the guardian before this one may take to be gone."""
+
 UNDO_BEGUN = (State.UNDOING, State.UNDONE, State.VERIFIED, State.ORPHANED)
 
 Answer = dict[str, Any]
@@ -43,8 +45,7 @@ class Guardian:
 
     def __init__(self, run_dir: Path, socket_path: Path, marker_path: Path, limits: Limits) -> None:
         self._marker_path, self._socket_path, self._limits = marker_path, socket_path, limits
-        self._ledger = Ledger(run_dir / "ledger.ndjson", run_dir.name)
-        lock(self._ledger)
+        self._ledger = Ledger(run_dir / "ledger.ndjson", run_dir.name, alone_s=ALONE_S)
         self._player = Player(self._ledger)
         self._undo_lock = threading.Lock()
         self._over: str | None = self._ledger.book.over
@@ -317,14 +318,6 @@ class Guardian:
             return
         kept = marker.keep(self._marker_path, self._ledger.path)
         known.with_guardian(processes.me(), kept).save(self._marker_path)
-
-
-def lock(ledger: Ledger) -> None:
-    """Become the only writer; the lock ends with the process. Raises LedgerError where another one lives."""
-    try:
-        fcntl.flock(ledger.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise LedgerError(f"{ledger.path}: another guardian or `muster undo` is at work on it") from error
 
 
 def _expired(entry: Entry) -> bool:

@@ -12,7 +12,7 @@ import pytest
 
 from drills import ledger
 from drills.clock import FakeClock
-from drills.ledger import Ledger, LedgerError, LedgerUnwritable, State, fold, read
+from drills.ledger import Ledger, LedgerBusy, LedgerError, LedgerUnwritable, State, fold, read
 
 RECIPE = {"verb": "agent.release", "args": {"agent": "http://127.0.0.1:1", "instance": "engine-0"}}
 
@@ -149,3 +149,15 @@ def test_commands_by_hand_are_not_repeated() -> None:
 def test_every_line_carries_both_clocks(book: Ledger) -> None:
     line = orjson.loads(book.path.read_bytes().splitlines()[0])
     assert (line["e"], line["t_ns"], line["wall"]) == ("start", 0, "2026-01-01T00:00:00.000000Z")
+
+
+def test_a_ledger_that_is_to_be_ours_alone_has_one_writer(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.ndjson"
+    first = Ledger(path, "run-1", FakeClock(), alone_s=0)
+    said = path.read_bytes()
+    with pytest.raises(LedgerBusy, match=r"another guardian or `muster undo` is at work on it") as refused:
+        Ledger(path, "run-1", FakeClock(), alone_s=0)
+    assert refused.value.exit_code == 6
+    assert path.read_bytes() == said
+    first.close()
+    Ledger(path, "run-1", FakeClock(), alone_s=0).close()
