@@ -61,6 +61,10 @@ class LedgerBusy(LedgerError):
     exit_code = ExitCode.UNDO_INCOMPLETE
 
 
+class RunOver(LedgerError):
+    """An intent after the run's end: nobody would undo it."""
+
+
 class LedgerUnwritable(LedgerError):
     """The disk did not take a line."""
 
@@ -239,12 +243,17 @@ class Ledger:
                 return
 
     def write(self, kind: str, /, **data: Any) -> None:  # noqa: ANN401 - JSON
-        """Check, append, sync, then fold in: after a failure nothing has changed. Raises LedgerError."""
+        """Check, append, sync, then fold in: after a failure nothing has changed. Raises LedgerError.
+
+        No intent follows the run's end (RunOver): what was open then is all that is undone.
+        """
         self._write(kind, data, sync=True)
 
     def _write(self, kind: str, data: Mapping[str, Any], *, sync: bool) -> None:
         line = {"e": kind, "t_ns": self._clock.monotonic_ns(), "wall": self._clock.wall(), **data}
         with self._lock:
+            if kind == "intent" and self.book.over is not None:
+                raise RunOver(f"ledger: the run is over ({self.book.over}); no fault")
             trial = Book(entries=[_copy(entry) for entry in self.book.entries])
             trial.add(line)
             self._append(json.dumps(line, separators=(",", ":"), allow_nan=False).encode() + b"\n", sync=sync)

@@ -18,7 +18,7 @@ from chaoslib_ext import processes
 from chaoslib_ext.guardian import marker, takeover, verbs
 from chaoslib_ext.guardian.marker import Marker
 from chaoslib_ext.guardian.play import Player, to_stderr
-from drills.ledger import Entry, Ledger, LedgerError, State
+from drills.ledger import Entry, Ledger, LedgerError, RunOver, State
 
 TICK_S = 0.1
 LINGER_S = 30.0
@@ -233,7 +233,10 @@ class Guardian:
         if not request["recipes"]:
             return {"ok": False, "error": f"{request['fault_id']} has no undo; no fault"}
         verbs.preload(recipe["verb"] for recipe in request["recipes"])
-        self._ledger.write("intent", **body, expires_s=request.get("expires_s"))
+        try:
+            self._ledger.write("intent", **body, expires_s=request.get("expires_s"))
+        except RunOver:  # it ended while the verbs were loaded
+            return self._refusal()
         return {"ok": True}
 
     def _applied(self, request: Answer) -> Answer:

@@ -12,7 +12,7 @@ import pytest
 
 from drills import ledger
 from drills.clock import FakeClock
-from drills.ledger import Ledger, LedgerBusy, LedgerError, LedgerUnwritable, State, fold, read
+from drills.ledger import Ledger, LedgerBusy, LedgerError, LedgerUnwritable, RunOver, State, fold, read
 
 RECIPE = {"verb": "agent.release", "args": {"agent": "http://127.0.0.1:1", "instance": "engine-0"}}
 
@@ -161,3 +161,10 @@ def test_a_ledger_that_is_to_be_ours_alone_has_one_writer(tmp_path: Path) -> Non
     assert path.read_bytes() == said
     first.close()
     Ledger(path, "run-1", FakeClock(), alone_s=0).close()
+
+
+def test_no_intent_follows_the_end_of_a_run(book: Ledger) -> None:
+    book.force("over", by="the supervisor died")
+    with pytest.raises(RunOver, match=r"the run is over \(the supervisor died\); no fault"):
+        intent(book)
+    assert read(book.path).entries == []
