@@ -66,6 +66,9 @@ def _gate(
     return Gate(Cause(code=code, outcome=outcome, result=result, text=text, remedy=remedy), timing, counting, zero)
 
 
+CALM = "end what disturbs it (`muster doctor`, other load on the machine), or lower load.speed, and run again"
+
+
 def _stopped(facts: Facts) -> Iterator[Gate]:
     if facts.line.stop is not None:
         _, by, reason = facts.line.stop
@@ -96,6 +99,8 @@ def _injection(facts: Facts) -> Iterator[Gate]:
                         timing=True, counting=True)  # fmt: skip
             continue
         remedy = f"see with `muster plan {facts.plan.name}` what it would touch, check {names}, and run again"
+        if record.issued_ns is None and (restless := _restless(facts)):
+            text, remedy = f"{text}: the baseline was not steady: {restless}", CALM
         yield _gate("fault-not-witnessed", text, remedy, outcome="injection", timing=True, counting=True)
 
 
@@ -103,15 +108,17 @@ def _baseline(facts: Facts) -> Iterator[Gate]:
     first = facts.line.first_issue_ns
     if first is None or facts.history is None or facts.is_good is None:
         return
-    said = facts.line.baseline or {}
-    problem = None
-    if said.get("steady") is False:
-        problem = str(said.get("reason") or "the check before the fault said so")
+    problem = _restless(facts)
     for flow in critical_flows(facts.plan) or facts.history.kinds:
         problem = _unsteady(facts, flow, first) or problem
     if problem:
-        remedy = "end what disturbs it (`muster doctor`, other load on the machine), or lower load.speed, and run again"
-        yield _gate("baseline-not-steady", f"the baseline was not steady: {problem}", remedy, timing=True)
+        yield _gate("baseline-not-steady", f"the baseline was not steady: {problem}", CALM, timing=True)
+
+
+def _restless(facts: Facts) -> str | None:
+    """What the check before the fault said against the baseline."""
+    said = facts.line.baseline or {}
+    return None if said.get("steady") is not False else str(said.get("reason") or "the check before the fault said so")
 
 
 def _unsteady(facts: Facts, flow: str, first: int) -> str | None:

@@ -74,6 +74,7 @@ CASES: list[tuple[dict[str, Any], Word, int, str]] = [
     ({"audit": "incomplete"}, "inconclusive", 3, "stopped at 1,000 of 30,000"),
     ({"witnessed": False}, "inconclusive", 3, "engine-0 still answers"),
     ({"injected": False}, "inconclusive", 3, "was never injected"),
+    ({"injected": False, "unsteady": True}, "inconclusive", 3, "never injected: the baseline was not steady:"),
     ({"probes": False}, "inconclusive", 3, "probe engine-leader had no data"),
     ({"aborted": "guard longest", "after_s": 2.0}, "aborted", 4, "stopped by guard longest 3.0 s after"),
     ({"aborted": "ctrl-c", "injected": False}, "aborted", 130, "stopped by ctrl-c"),
