@@ -110,7 +110,7 @@ def test_a_missing_right_is_named(name: str, box: CloudBox, tmp_path: Path) -> N
 
 def test_another_account_is_refused(box: CloudBox) -> None:
     other = World.from_describe({**box.describe, "aws": {**box.describe["aws"], "account": "210987654321"}})
-    with pytest.raises(Refused, match=r"cloud-identity.*belong to account 123456789012.*is account 210987654321"):
+    with pytest.raises(Refused, match=r"account-identity.*belong to account 123456789012.*is account 210987654321"):
         build("cloud.zone-isolate", {"zone": "tyo-a"}).targets(other)
 
 
