@@ -15,6 +15,9 @@ from drills.units import Duration
 Plane = Literal["process", "host", "network", "dns", "tls", "kubernetes", "cloud", "composite"]
 Need = Literal["kubernetes", "aws", "sgp"]
 
+FLAGS: dict[Need, str] = {"kubernetes": "--kubernetes", "aws": "--aws", "sgp": "--dr"}
+"""What `muster sandbox up` is told for each part that a fault or an action cannot do without."""
+
 
 @dataclass(frozen=True, slots=True)
 class FaultInfo:
