@@ -49,16 +49,26 @@ class Desk:
         (path / "quick.yaml").write_text(DRILL.read_text())
         (path / "short.yaml").write_text(SHORT)
         self.env = {**os.environ, "MUSTER_HOME": str(self.home), "PYTHONUNBUFFERED": "1"}
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         """Start `muster WORDS`; what it says is `out` and `err`."""
         with (self.path / "err.txt").open("wb") as err, (self.path / "out.txt").open("wb") as out:
             argv = [sys.executable, "-c", PROGRAM, *words]
-            return subprocess.Popen(argv, cwd=self.path, env=self.env, stdout=out, stderr=err, start_new_session=True)
+            self.process = subprocess.Popen(
+                argv, cwd=self.path, env=self.env, stdout=out, stderr=err, start_new_session=True
+            )
+            return self.process
 
     def run(self, *words: str, timeout_s: float = 200) -> int:
         """Run it to its end; its exit code."""
         return self.start(*words).wait(timeout_s)
+
+    def stop(self) -> None:
+        """End what a failed test left running, so that the next one is not its victim."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(60)
 
     def aside(self, *argv: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
         """Run a Python program with what it says in the answer, whatever else runs here."""
@@ -94,7 +104,7 @@ class Desk:
         """The markers of runs that go on or left something."""
         return list((self.home / "open").glob("[!.]*"))
 
-    def until(self, condition: Callable[[], Any], within_s: float = 60) -> None:
+    def until(self, condition: Callable[[], Any], within_s: float = 120) -> None:
         """Wait for it; fails with what was said."""
         deadline = time.monotonic() + within_s
         while not condition():
@@ -142,6 +152,11 @@ class Drilled:
     def verdict(self) -> dict[str, Any]:
         """verdict.json."""
         return verdict_of(self.run)
+
+    @property
+    def steady(self) -> bool:
+        """Whether its baseline was; else nobody was killed, and the machine is to blame."""
+        return "baseline   not steady" not in self.err
 
     @property
     def causes(self) -> set[str]:
