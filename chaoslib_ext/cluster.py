@@ -80,6 +80,14 @@ class Permission:
 IDENTITY = Permission("get", "namespaces", cluster=True, name="kube-system")
 """Who the cluster is: the uid of this namespace never changes while the cluster lives."""
 
+SEE = (IDENTITY, Permission("list", "nodes", cluster=True), Permission("list", "pods"))
+"""What whoever looks at a cluster at all must be allowed."""
+
+
+def workloads(verb: str) -> tuple[Permission, ...]:
+    """A verb on each kind of workload whose pods run for good."""
+    return tuple(Permission(verb, kind, "apps") for kind in ("deployments", "statefulsets", "daemonsets"))
+
 
 class Cluster:
     """Asks and orders one API server. Raises httpjson.Unreachable or ComponentError, never waits without a limit."""
@@ -119,9 +127,8 @@ class Cluster:
             return int(answer.status), json.loads(answer.data or b"null")
         except ApiException as error:
             if not error.status:  # no answer: the package wraps failures of TLS
-                raise httpjson.Unreachable(
-                    self.server + path, " ".join(_reason(error).split()), refused=False
-                ) from error
+                said = " ".join(_reason(error).split())
+                raise httpjson.Unreachable(self.server + path, said, refused=False) from error
             return int(error.status), _reason(error)
         except (HTTPError, ssl.SSLError, OSError) as error:
             refused = "refused" in str(error).lower()

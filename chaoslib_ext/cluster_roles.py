@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from chaoslib_ext.cluster import IDENTITY, Permission
+from chaoslib_ext.cluster import IDENTITY, SEE, Permission, workloads
 from chaoslib_ext.faults.base import classes
 from chaoslib_ext.faults.kubernetes import ClusterFault
 
@@ -21,12 +21,8 @@ ACCOUNT = "muster"
 SPACE = "exchange"
 
 SNAPSHOT = (
-    IDENTITY,
-    Permission("list", "nodes", cluster=True),
-    Permission("list", "pods"),
-    Permission("list", "deployments", "apps"),
-    Permission("list", "statefulsets", "apps"),
-    Permission("list", "daemonsets", "apps"),
+    *SEE,
+    *workloads("list"),
     Permission("list", "poddisruptionbudgets", "policy"),
 )
 """To compare the cluster before and after a run; what may not be read is reported as such, and refuses nothing."""

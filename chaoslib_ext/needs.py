@@ -8,10 +8,7 @@ from typing import Any
 from drills import registry
 from drills.errors import Refused
 from drills.model import Drill, Experiment, Sop
-from drills.registry import Need
-
-FLAGS: dict[Need, str] = {"kubernetes": "--kubernetes", "aws": "--aws", "sgp": "--dr"}
-"""What `muster sandbox up` is told for each."""
+from drills.registry import FLAGS, Need
 
 
 def of_faults(names: Collection[str]) -> frozenset[Need]:

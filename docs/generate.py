@@ -45,11 +45,10 @@ CODES = {
 """What each exit code means, and what to do."""
 
 REFUSALS = {
-    "account-identity": "the cloud account that answers is not the one that the environment names",
+    "account-identity": "the cloud account of the keys is not the one that the environment names",
     "approval-expired": "an approval that was given has ended: have the plan approved again",
     "approval-void": "an approval is of another plan, other targets, another window or another environment",
     "blast-radius": "the drill touches more zones, instances or of a service than the policy of the environment allows",
-    "cloud-identity": "the keys belong to another account than the environment's",
     "cloud-permission": "the account may not do what a fault does, as a dry run has shown",
     "cluster-identity": "the cluster that answers is not the one that the environment names",
     "endangers-host": "the fault would take more than the machine can spare, on which the generator runs too",

@@ -28,6 +28,7 @@ from drills.model import (
     Verify,
 )
 from drills.plan import Plan, PlannedFault, PlannedTrace, Target
+from drills.registry import FLAGS
 from drills.units import format_duration, format_percent
 
 
@@ -44,7 +45,9 @@ def plan_text(plan: Plan) -> str:
     last = ", ".join(fault.id for fault in reversed(plan.faults))
     lines += ["", f"undo        whatever still holds at the end or at an abort, last first: {last}"]
     if not plan.environment.resolved:
-        lines.append("no sandbox is up, so no target was looked up; `muster sandbox up` first to see them")
+        needed = {need for fault in plan.faults for need in fault.needs}
+        up = " ".join(["muster sandbox up", *(flag for need, flag in FLAGS.items() if need in needed)])
+        lines.append(f"no sandbox is up, so no target was looked up; `{up}` first to see them")
     lines.append("nothing was touched")
     return "\n".join(lines)
 
@@ -118,7 +121,10 @@ def objective_text(objective: Objective) -> str:
         case RtoObjective():
             said = f"{objective.flow} good again within {format_duration(objective.rto)}"
         case RpoObjective():
-            limits = ", ".join(f"{name.replace('_', ' ')} {limit}" for name, limit in objective.rpo.limits.items())
+            limits = ", ".join(
+                f"{name.replace('_', ' ')} {'≤ ' if limit else ''}{limit}"
+                for name, limit in objective.rpo.limits.items()
+            )
             said = f"{limits}; a loss of {format_duration(objective.rpo.window)} would show"
         case InvariantObjective():
             said = f"{objective.invariant} holds"

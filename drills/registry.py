@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from drills.errors import UsageError
 from drills.units import Duration
 
 Plane = Literal["process", "host", "network", "dns", "tls", "kubernetes", "cloud", "composite"]
 Need = Literal["kubernetes", "aws", "sgp"]
+
+FLAGS: dict[Need, str] = {"kubernetes": "--kubernetes", "aws": "--aws", "sgp": "--dr"}
+"""What `muster sandbox up` is told for each part that a fault or an action cannot do without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,19 @@ def nearest(word: str, names: Iterable[str]) -> str | None:
     found = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
     longer = [name for name in known if len(word) >= 3 and name.startswith(word.lower())]
     return next(iter(found or longer), None)
+
+
+def build[M: BaseModel](kind: str, classes: Mapping[str, type[M]], name: str, params: Mapping[str, Any]) -> M:
+    """The `kind` (fault, action) of that name with these parameters. Raises UsageError that names the mistake."""
+    cls = classes.get(name)
+    if cls is None:
+        raise UsageError(f"no {kind} {name!r}; {did_you_mean(name, classes)}")
+    try:
+        return cls.model_validate(dict(params))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{name}{': ' + place if place else ''}: {first['msg']}") from error
 
 
 def did_you_mean(word: str, names: Iterable[str], limit: int = 8) -> str:

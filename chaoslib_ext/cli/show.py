@@ -24,8 +24,9 @@ def command(name: str, output: str) -> None:
     tables: tuple[Any, ...] = (registry.faults, registry.probes, registry.actions)
     found = next((table[name] for table in tables if name in table), None)
     if found is None:
-        known = [one for table in tables for one in table]
-        raise UsageError(f"no fault, probe or action {name!r}; {registry.did_you_mean(name, known)}")
+        raise UsageError(
+            f"no fault, probe or action {name!r}; {_hint(name, [one for table in tables for one in table])}"
+        )
     body = facts(found)
     if output == "json":
         import orjson
@@ -33,6 +34,17 @@ def command(name: str, output: str) -> None:
         click.echo(orjson.dumps(body, option=orjson.OPT_INDENT_2).decode())
         return
     _print(body)
+
+
+def _hint(name: str, known: list[str]) -> str:
+    from chaoslib_ext.names import find
+    from drills import registry
+
+    try:
+        find(name)
+    except UsageError:
+        return registry.did_you_mean(name, known)
+    return f"`muster plan {name}` shows a drill or an experiment"
 
 
 def facts(info: FaultInfo | ProbeInfo | ActionInfo) -> dict[str, Any]:

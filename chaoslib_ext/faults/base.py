@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, TypedDict, TypeVar
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from chaoslib_ext.world import World
 from drills import registry
-from drills.errors import FaultError, Refused, UsageError
+from drills.errors import FaultError, Refused
 from drills.plan import Target
 from drills.registry import Need, Plane
 
@@ -130,15 +130,7 @@ def fault(
 
 def build(name: str, params: Mapping[str, Any]) -> Fault:
     """The fault of that name with these parameters (durations as text). Raises UsageError that names the mistake."""
-    cls = classes.get(name)
-    if cls is None:
-        raise UsageError(f"no fault {name!r}; {registry.did_you_mean(name, classes)}")
-    try:
-        return cls.model_validate(dict(params))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{name}{': ' + place if place else ''}: {first['msg']}") from error
+    return registry.build("fault", classes, name, params)
 
 
 def select_instances(world: World, service: str | None, instance: str | None, role: str | None) -> list[Target]:

@@ -20,11 +20,11 @@ class CloudFault(Fault):
     """Base of faults on what a cloud runs."""
 
     def cloud(self, world: World) -> Cloud:
-        """The cloud of the world. Raises Refused: `no-cloud` where it has none, `cloud-identity` in a wrong account."""
+        """The cloud of the world. Raises Refused: `no-cloud` without one, `account-identity` in a wrong account."""
         try:
             return cloud.enter(*_reached(world))
         except WrongAccount as error:
-            raise Refused("cloud-identity", f"{error}; nothing was touched") from error
+            raise Refused("account-identity", f"{error}; nothing was touched") from error
 
     def rehearse(self, act: Act, saved: Mapping[str, Any], world: World) -> None:
         """Whether the account may do and undo it, as far as the cloud tells. Raises Refused `cloud-permission`."""

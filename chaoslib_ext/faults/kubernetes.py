@@ -11,7 +11,7 @@ from pydantic import Field
 from chaoslib_ext import cluster_objects as objects
 from chaoslib_ext import cluster_snapshot as cluster_snapshot  # registers the plane's snapshot
 from chaoslib_ext import processes
-from chaoslib_ext.cluster import IDENTITY, NEEDS, Cluster, Permission
+from chaoslib_ext.cluster import NEEDS, SEE, Cluster, Permission, workloads
 from chaoslib_ext.cluster_objects import Workload
 from chaoslib_ext.faults.base import Fault, Recipe
 from chaoslib_ext.world import World
@@ -22,12 +22,8 @@ WITHIN_S = 120.0
 """How long the owner of a pod may take until it is as ready as before; then a person is called."""
 
 LOOK = (
-    IDENTITY,
-    Permission("list", "nodes", cluster=True),
-    Permission("list", "pods"),
-    Permission("get", "deployments", "apps"),
-    Permission("get", "statefulsets", "apps"),
-    Permission("get", "daemonsets", "apps"),
+    *SEE,
+    *workloads("get"),
     Permission("get", "replicasets", "apps"),
     Permission("list", "endpointslices", "discovery.k8s.io"),
 )

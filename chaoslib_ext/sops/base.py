@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from chaoslib_ext.world import World
 from drills import registry
-from drills.errors import UsageError
 from drills.registry import ActionInfo, Need
 
 
@@ -49,12 +48,4 @@ def action(name: str, *, summary: str, needs: Collection[Need] = ()) -> Callable
 
 def build(name: str, params: Mapping[str, Any]) -> Action:
     """The action of that name with these parameters. Raises UsageError that names the mistake."""
-    cls = classes.get(name)
-    if cls is None:
-        raise UsageError(f"no action {name!r}; {registry.did_you_mean(name, classes)}")
-    try:
-        return cls.model_validate(dict(params))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{name}{': ' + place if place else ''}: {first['msg']}") from error
+    return registry.build("action", classes, name, params)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import signal
 import time
@@ -16,7 +15,7 @@ from typing import Any
 import psutil
 
 from chaoslib_ext.policy import enforce_traffic
-from chaoslib_ext.supervisor import children
+from chaoslib_ext.supervisor import children, folders
 from chaoslib_ext.supervisor.children import Child
 from chaoslib_ext.supervisor.replaying import environment_of, venue_of
 from chaoslib_ext.supervisor.sandboxes import Interrupted, obtain
@@ -87,13 +86,7 @@ def run(wish: Wish, say: Say, each: Callable[[Step], None]) -> Found:
     recorded = traces.read(wish.trace)
     enforce_traffic(recorded, environment)
     terms = _terms(wish, recorded)
-    folder = Path(os.path.abspath(wish.runs)) / f"capacity-{recorded.name}" / new_run_id()
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"--runs {wish.runs}: {(error.strerror or str(error)).lower()}; name another folder"
-        ) from error
+    folder = folders.of_a_new_run(wish.runs, f"capacity-{recorded.name}")
     with Signals() as signals:
         try:
             with _venue(environment, signals, say) as (world, venue):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -15,12 +14,12 @@ import psutil
 
 from chaoslib_ext.names import load_environment
 from chaoslib_ext.policy import enforce_traffic, enforce_window
-from chaoslib_ext.supervisor import children
+from chaoslib_ext.supervisor import children, folders
 from chaoslib_ext.supervisor.children import Child
 from chaoslib_ext.supervisor.sandboxes import Sandbox, obtain
 from chaoslib_ext.supervisor.signals import Signals
 from drills.errors import Aborted, ComponentError, ExitCode, MusterError, Refused, UsageError
-from drills.evidence import RunDir, new_run_id, write_atomic
+from drills.evidence import RunDir, write_atomic
 from drills.model import Environment
 from loadgen import launch, outcome, transform, witness
 from loadgen import trace as traces
@@ -126,13 +125,7 @@ def config_of(wish: Wish, environment: Environment, venue: dict[str, Any], secon
 def play(wish: Wish, say: Say, tick: Tick) -> Played:
     """Play the trace; `tick` is called every 50 ms. Raises MusterError where nothing was measured."""
     environment, seconds = prepared(wish)
-    folder = Path(os.path.abspath(wish.runs)) / f"replay-{Path(wish.trace).stem}" / new_run_id()
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"--runs {wish.runs}: {(error.strerror or str(error)).lower()}; name another folder"
-        ) from error
+    folder = folders.of_a_new_run(wish.runs, f"replay-{Path(wish.trace).stem}")
     with Signals() as signals:
         sandbox = obtain(None, signals, say) if environment.kind == "embedded" else None
         try:

@@ -16,6 +16,7 @@ from chaoslib_ext.names import find, load_definition, load_environment
 from chaoslib_ext.policy import enforce, enforce_window
 from chaoslib_ext.resolve import plan_of, planned_trace
 from chaoslib_ext.screen import Screen
+from chaoslib_ext.supervisor import folders
 from chaoslib_ext.supervisor.finish import Finish, Show
 from chaoslib_ext.supervisor.loop import Loop, Stop
 from chaoslib_ext.supervisor.options import Options
@@ -87,18 +88,11 @@ def _environment(reference: str, approved: bool) -> Environment:
     return environment
 
 
-def _make(runs: Path) -> None:
-    try:
-        runs.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--runs {runs}: {(error.strerror or str(error)).lower()}; name another folder") from error
-
-
 def run(options: Options, screen_of: Callable[[int], Screen], show: Show) -> ExitCode:
     """Run a definition `repeat` times in one sandbox life; the worst exit code."""
     began_ns = time.monotonic_ns()
     want = wanted(options)
-    _make(options.runs)
+    folders.made(options.runs)
     screen = screen_of(began_ns)
     codes: list[ExitCode] = []
     with Signals() as signals:

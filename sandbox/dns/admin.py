@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -10,7 +10,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from sandbox.dns.zone import Zone
-from sandbox.errors import BadUse
+from sandbox.errors import BadUse, SandboxError
+from sandbox.httpserve import errors_as_json, json_answer
 
 Save = Callable[[], None]
 
@@ -39,11 +40,11 @@ class Admin:
     """Handlers over one zone; `save` is called after every change of a record and may raise OSError."""
 
     def __init__(self, zone: Zone, metrics: DnsMetrics, save: Save, instance: str) -> None:
-        self._zone, self._metrics, self._save, self._instance = zone, metrics, save, instance
+        self._zone, self._metrics, self._write, self._instance = zone, metrics, save, instance
 
     def application(self) -> web.Application:
         """The routes."""
-        app = web.Application(middlewares=[_errors_as_json])
+        app = web.Application(middlewares=[errors_as_json])
         app.add_routes(
             [
                 web.get("/records", self.records),
@@ -62,39 +63,45 @@ class Admin:
 
     async def records(self, _request: web.Request) -> web.Response:
         """GET /records: all, by name."""
-        return _json({name: record.shown() for name, record in sorted(self._zone.records.items())})
+        return json_answer({name: record.shown() for name, record in sorted(self._zone.records.items())})
 
     async def record(self, request: web.Request) -> web.Response:
         """GET /records/NAME."""
         found = self._zone.records.get(request.match_info["name"])
         if found is None:
             raise web.HTTPNotFound(text=f"no record {request.match_info['name']}")
-        return _json(found.shown())
+        return json_answer(found.shown())
 
     async def put(self, request: web.Request) -> web.Response:
         """PUT /records/NAME {type, ttl, values, weights}."""
         made = self._zone.put(request.match_info["name"], await _body(request))
         self._save()
-        return _json(made.shown())
+        return json_answer(made.shown())
 
     async def remove(self, request: web.Request) -> web.Response:
         """DELETE /records/NAME."""
         if not self._zone.remove(request.match_info["name"]):
             raise web.HTTPNotFound(text=f"no record {request.match_info['name']}")
         self._save()
-        return _json({})
+        return json_answer({})
+
+    def _save(self) -> None:
+        try:
+            self._write()
+        except OSError as error:
+            raise SandboxError(f"the record is valid now but could not be written down: {error}") from error
 
     async def faults(self, _request: web.Request) -> web.Response:
         """GET /faults: all, by key."""
-        return _json({key: fault.shown() for key, fault in sorted(self._zone.faults.items())})
+        return json_answer({key: fault.shown() for key, fault in sorted(self._zone.faults.items())})
 
     async def begin(self, request: web.Request) -> web.Response:
         """POST /faults/KEY {mode, name}."""
-        return _json(self._zone.begin(request.match_info["key"], await _body(request)).shown())
+        return json_answer(self._zone.begin(request.match_info["key"], await _body(request)).shown())
 
     async def end(self, request: web.Request) -> web.Response:
         """DELETE /faults/KEY; one that is not there is fine."""
-        return _json({"ended": self._zone.end(request.match_info["key"])})
+        return json_answer({"ended": self._zone.end(request.match_info["key"])})
 
     async def healthz(self, _request: web.Request) -> web.Response:
         """200 while it lives, whatever is wrong with its answers."""
@@ -103,7 +110,7 @@ class Admin:
     async def status(self, _request: web.Request) -> web.Response:
         """Who we are."""
         zone = self._zone
-        return _json({"instance": self._instance, "zone": zone.origin, "serial": zone.serial})
+        return json_answer({"instance": self._instance, "zone": zone.origin, "serial": zone.serial})
 
     async def metrics(self, _request: web.Request) -> web.Response:
         """Prometheus exposition."""
@@ -115,21 +122,3 @@ async def _body(request: web.Request) -> Any:  # noqa: ANN401 - any JSON
         return orjson.loads(await request.read())
     except orjson.JSONDecodeError as error:
         raise BadUse(f"{request.path}: the body is no JSON: {error}") from error
-
-
-@web.middleware
-async def _errors_as_json(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        return _json({"error": error.text or error.reason}, error.status)
-    except BadUse as error:
-        return _json({"error": str(error)}, 400)
-    except OSError as error:
-        return _json({"error": f"the record is valid now but could not be written down: {error}"}, 500)
-
-
-def _json(value: object, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")

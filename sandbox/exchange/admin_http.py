@@ -10,10 +10,10 @@ engine that is started anew has none.
 
 import asyncio
 
-import orjson
 from aiohttp import web
 
 from sandbox.exchange.engine_core import Core
+from sandbox.httpserve import json_answer
 
 _POLL_S = 0.005
 _LEASES = 2
@@ -60,4 +60,4 @@ async def _once_it_does_not_lead(core: Core) -> web.Response:
 
 
 def _status(core: Core, code: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(core.status()), status=code, content_type="application/json")
+    return json_answer(core.status(), code)

@@ -17,6 +17,7 @@ from sandbox.exchange import admin_http
 from sandbox.exchange.engine_core import Core
 from sandbox.exchange.leadership import Role
 from sandbox.exchange.market import HASH_EVERY
+from sandbox.httpserve import json_answer
 
 _ROWS_A_SLICE = 100  # about 1 ms of work between two turns of the loop
 _ROLES = {Role.STARTING: 0, Role.STANDBY: 1, Role.PRIMARY: 2}
@@ -54,17 +55,13 @@ async def serve(core: Core, host: str, port: int) -> web.AppRunner:
     return runner
 
 
-def _json(body: dict[str, Any], status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
-
-
 async def _health(request: web.Request) -> web.Response:
     role = request.app[_CORE].leadership.role
-    return _json({"role": str(role)}, 503 if role is Role.STARTING else 200)
+    return json_answer({"role": str(role)}, 503 if role is Role.STARTING else 200)
 
 
 async def _status(request: web.Request) -> web.Response:
-    return _json(request.app[_CORE].status())
+    return json_answer(request.app[_CORE].status())
 
 
 async def _metrics(request: web.Request) -> web.Response:
@@ -81,7 +78,7 @@ async def _metrics(request: web.Request) -> web.Response:
 async def _watermark(request: web.Request) -> web.Response:
     core = request.app[_CORE]
     market = core.replica.market
-    return _json(
+    return json_answer(
         {
             "instance": core.name,
             "role": str(core.leadership.role),
@@ -94,7 +91,7 @@ async def _watermark(request: web.Request) -> web.Response:
 
 async def _hashes(request: web.Request) -> web.Response:
     hashes = request.app[_CORE].replica.market.hashes
-    return _json({"every": HASH_EVERY, "hashes": {str(seq): value for seq, value in hashes.items()}})
+    return json_answer({"every": HASH_EVERY, "hashes": {str(seq): value for seq, value in hashes.items()}})
 
 
 async def _journal(request: web.Request) -> web.StreamResponse:

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import orjson
 from aiohttp import web
 
+from sandbox.httpserve import json_answer
 from sandbox.kube.api import Api, ApiError, Object
 from sandbox.kube.control import Cluster
 from sandbox.kube.nodes import Nodes
@@ -168,7 +168,7 @@ class Kubelet:
             view = instance.view()
             row = {**self.places.rows[name], "zone": view["zone"], "pod": view["pod"], "node": view["node"]}
             rows.append(row)
-        return _json({"instances": rows, "links": self.places.links})
+        return json_answer({"instances": rows, "links": self.places.links})
 
     async def _resolve(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -177,7 +177,7 @@ class Kubelet:
         if names is None:
             raise web.HTTPNotFound(text=f"{name!r} is neither a service nor the address of a pod")
         rows = [self.places.rows[one] for one in names]
-        return _json(
+        return json_answer(
             {
                 "name": name,
                 "addresses": [row["host"] for row in rows],
@@ -208,7 +208,3 @@ class Kubelet:
     @staticmethod
     def _default_namespace(name: str) -> list[str]:
         return ["exchange"] if "." not in name else []
-
-
-def _json(value: object) -> web.Response:
-    return web.Response(body=orjson.dumps(value), content_type="application/json")

@@ -17,8 +17,9 @@ import orjson
 import psutil
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
-from sandbox.errors import BadUse, SandboxError
+from sandbox.errors import BadUse
 from sandbox.home import Box, write_json
+from sandbox.httpserve import errors_as_json, json_answer
 from sandbox.links import HOST
 from sandbox.node import overrides
 from sandbox.node.bus_metrics import bus_metrics_text
@@ -106,7 +107,7 @@ class Agent:
         self.over.set()
 
     def _routes(self) -> web.Application:
-        app = web.Application(middlewares=[_errors_as_json])
+        app = web.Application(middlewares=[errors_as_json])
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/instances", self._list)
         app.router.add_get("/instances/{name}", self._show)
@@ -120,14 +121,14 @@ class Agent:
         return app
 
     async def _list(self, _: web.Request) -> web.Response:
-        return _json([instance.view() for instance in self.instances.values()])
+        return json_answer([instance.view() for instance in self.instances.values()])
 
     async def _metrics(self, _: web.Request) -> web.Response:
         rows = [instance.view() for instance in self.instances.values()]
         return web.Response(text=metrics_text(rows), content_type="text/plain")
 
     async def _show(self, request: web.Request) -> web.Response:
-        return _json(self._named(request).view())
+        return json_answer(self._named(request).view())
 
     async def _bus_metrics(self, request: web.Request) -> web.Response:
         spec = self._named(request).spec
@@ -157,7 +158,7 @@ class Agent:
             if act not in plain:
                 raise web.HTTPNotFound(text=f"no act {act!r}; there are kill, {', '.join(plain)}")
             await plain[act]()
-        return _json(instance.view())
+        return json_answer(instance.view())
 
     async def _override(self, request: web.Request) -> web.Response:
         instance = self._named(request)
@@ -167,12 +168,12 @@ class Agent:
         except orjson.JSONDecodeError as error:
             raise BadUse(f"override: the body is no JSON: {error}") from error
         await instance.override(*overrides.parse(asked))
-        return _json(instance.view())
+        return json_answer(instance.view())
 
     async def _clear_override(self, request: web.Request) -> web.Response:
         instance = self._named(request)
         await instance.clear_override(request.match_info["key"])
-        return _json(instance.view())
+        return json_answer(instance.view())
 
     def _named(self, request: web.Request) -> Instance:
         name = request.match_info["name"]
@@ -204,24 +205,6 @@ async def _kill_arguments(request: web.Request) -> tuple[signal.Signals, bool]:
         return signal.Signals[f"SIG{name}"], hold
     except KeyError:
         raise BadUse(f"kill: no signal {name!r}; KILL and TERM are usual") from None
-
-
-@web.middleware
-async def _errors_as_json(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        return _json({"error": error.text or error.reason}, error.status)
-    except BadUse as error:
-        return _json({"error": str(error)}, 400)
-    except (SandboxError, OSError) as error:
-        return _json({"error": str(error)}, 500)
-
-
-def _json(value: object, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
 
 
 def say(line: str) -> None:

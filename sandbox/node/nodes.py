@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from aiohttp import web
 
+from sandbox.httpserve import json_answer
 from sandbox.node.instance import Instance
 
 
@@ -57,7 +57,7 @@ def add_routes(app: web.Application, nodes: dict[str, Node]) -> None:
     """Serve `nodes`."""
 
     async def show(_: web.Request) -> web.Response:
-        return _json([node.view() for node in nodes.values()])
+        return json_answer([node.view() for node in nodes.values()])
 
     def switch(on: bool) -> Callable[[web.Request], Any]:
         async def handler(request: web.Request) -> web.Response:
@@ -65,14 +65,10 @@ def add_routes(app: web.Application, nodes: dict[str, Node]) -> None:
             if name not in nodes:
                 raise web.HTTPNotFound(text=f"no node {name!r}; there are {', '.join(nodes) or 'none'}")
             await nodes[name].switch(on)
-            return _json(nodes[name].view())
+            return json_answer(nodes[name].view())
 
         return handler
 
     app.router.add_get("/nodes", show)
     app.router.add_post("/nodes/{name}/off", switch(on=False))
     app.router.add_post("/nodes/{name}/on", switch(on=True))
-
-
-def _json(value: object) -> web.Response:
-    return web.Response(body=orjson.dumps(value), content_type="application/json")

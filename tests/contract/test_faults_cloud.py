@@ -110,7 +110,7 @@ def test_a_missing_right_is_named(name: str, box: CloudBox, tmp_path: Path) -> N
 
 def test_another_account_is_refused(box: CloudBox) -> None:
     other = World.from_describe({**box.describe, "aws": {**box.describe["aws"], "account": "210987654321"}})
-    with pytest.raises(Refused, match=r"cloud-identity.*belong to account 123456789012.*is account 210987654321"):
+    with pytest.raises(Refused, match=r"account-identity.*belong to account 123456789012.*is account 210987654321"):
         build("cloud.zone-isolate", {"zone": "tyo-a"}).targets(other)
 
 
@@ -165,7 +165,7 @@ def test_a_cloud_that_was_killed_gives_back_what_it_took(box: CloudBox) -> None:
     box.process = box.start(int(aws["endpoint"].rpartition(":")[2]))
     until(lambda: agent.phase("engine-1") == "running")
     until(lambda: links.links["gateway-0>engine-1"].shown()["enabled"])
-    assert World.diff(before, box.world.snapshot()) == []
+    until(lambda: World.diff(before, box.world.snapshot()) == [])  # the other links follow one by one
 
 
 def test_a_terminated_instance_comes_back_where_a_group_holds_it(box: CloudBox) -> None:

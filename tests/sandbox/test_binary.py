@@ -20,7 +20,7 @@ from loadgen.venues.wire import Answer, Inbox, Meaning, ProtocolError
 from sandbox.exchange.signing import account_secret
 from tests.sandbox.box import TestBox, exchange, until
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [pytest.mark.sandbox, pytest.mark.untimed]
 
 UNIT = 10**8
 ROWS = [

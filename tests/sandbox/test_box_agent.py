@@ -10,7 +10,7 @@ import pytest
 
 from tests.sandbox.box import SERVE, TestBox, until
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [pytest.mark.sandbox, pytest.mark.untimed]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 
 from tests.sandbox.box import SERVE, TestBox, until
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [pytest.mark.sandbox, pytest.mark.untimed]
 
 
 @pytest.fixture
@@ -163,5 +163,5 @@ def test_no_zombie_is_taken_for_a_process(box: TestBox) -> None:
     agent = box.agent()
     started = time.monotonic()
     assert box.run("down").returncode == 0
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 6  # it gives an agent 8 s
     assert not psutil.pid_exists(agent.pid) or agent.status() == psutil.STATUS_ZOMBIE

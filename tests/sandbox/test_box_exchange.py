@@ -9,7 +9,7 @@ import pytest
 
 from tests.sandbox.box import TestBox, dialled, exchange, switch, until
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [pytest.mark.sandbox, pytest.mark.untimed]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from drills.ledger import Ledger, State
 from tests.contract.injecting import inject
 from tests.sandbox.box import TestBox, exchange, until
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [pytest.mark.sandbox, pytest.mark.untimed]
 
 
 @pytest.fixture(scope="module")

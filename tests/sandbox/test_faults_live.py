@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ from chaoslib_ext.faults import build
 from chaoslib_ext.guardian.play import Player
 from chaoslib_ext.world import World
 from drills.ledger import Ledger, State
+from tests.sandbox.live import RUN, live, settled
 from tests.standins import until
 
 pytestmark = pytest.mark.sandbox
@@ -37,23 +36,13 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A sandbox of its own, whatever else is up."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MUSTER_HOME", str(tmp_path_factory.mktemp("home")))
-        up = subprocess.run([sys.executable, "-m", "sandbox", "up"], capture_output=True, text=True, timeout=120)
-        assert up.returncode == 0, up.stderr
-        try:
-            yield World.embedded()
-        finally:
-            subprocess.run([sys.executable, "-m", "sandbox", "down"], check=True, capture_output=True, timeout=60)
+    with live(tmp_path_factory.mktemp("home")) as made:
+        yield made
 
 
 @pytest.fixture
 def world(sandbox: World) -> World:
-    """The same, with all its instances ready and exactly one leader."""
-    until(lambda: all(one.ready for one in sandbox.agent.instances()), 30)
-    until(sandbox.leader, 30)
-    return sandbox.tagged("20260101T000000Z-test", "f1")
+    return settled(sandbox)
 
 
 @pytest.mark.parametrize(("name", "params"), CASES, ids=lambda value: json.dumps(value).strip('"'))
@@ -61,7 +50,7 @@ def test_it_is_witnessed_and_undone(name: str, params: dict[str, Any], world: Wo
     fault = build(name, params)
     before = world.snapshot()
     targets = fault.targets(world)
-    ledger = Ledger(tmp_path / "ledger.ndjson", "20260101T000000Z-test")
+    ledger = Ledger(tmp_path / "ledger.ndjson", RUN)
     recipes = fault.plan_undo(targets, world)
     ledger.write("intent", fault_id="f1", fault=name, recipes=recipes)
     issued = time.monotonic_ns()

@@ -30,7 +30,7 @@ from drills.errors import Aborted, FaultError, Refused
 from drills.ledger import State
 from tests.standins import Exchange, exchange, until
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [pytest.mark.sandbox, pytest.mark.untimed]
 
 KILL = 'process.kill={"instance": "engine-0"}'
 PAUSE = 'process.pause={"instance": "engine-1"}'

@@ -16,12 +16,11 @@ from chaoslib_ext.helpers import find
 from chaoslib_ext.world import World
 from drills.errors import Refused
 from drills.ledger import Ledger, State
-from tests.sandbox.box import exchange
+from tests.sandbox.live import RUN, live, settled
 from tests.standins import until
 
 pytestmark = pytest.mark.sandbox
 
-RUN = "20260101T000000Z-test"
 CASES: list[tuple[str, dict[str, Any]]] = [
     ("host.cpu-starve", {"service": "matching-engine", "role": "primary", "share": "50%"}),
     ("host.cpu-starve", {"instance": "nats-0", "share": "80%"}),
@@ -37,18 +36,14 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A sandbox of its own, whatever else is up."""
-    with exchange(tmp_path_factory.mktemp("home")) as box:
-        yield World.from_describe(box.describe())
+    with live(tmp_path_factory.mktemp("home")) as made:
+        yield made
     assert [name for name in os.listdir("/dev/shm") if "faketime" in name] == []
 
 
 @pytest.fixture
 def world(sandbox: World) -> World:
-    """The same, with all its instances ready and a leader."""
-    until(lambda: all(one.ready for one in sandbox.agent.instances()), 30)
-    until(sandbox.leader, 30)
-    return sandbox.tagged(RUN, "f1")
+    return settled(sandbox)
 
 
 @pytest.mark.parametrize(("name", "params"), CASES, ids=lambda value: json.dumps(value).strip('"'))

@@ -20,7 +20,7 @@ from sandbox.node.processes import marked
 from tests.sandbox.box import until
 from tests.sandbox.kube_box import Kubectl, built
 
-pytestmark = [pytest.mark.sandbox, built]
+pytestmark = [pytest.mark.sandbox, pytest.mark.untimed, built]
 
 SERVERS = {"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"}
 

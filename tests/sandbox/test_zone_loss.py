@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from chaoslib_ext.sops import bus, places
 from chaoslib_ext.world import World
 from drills.ledger import Ledger, State
 from tests.contract.injecting import inject
+from tests.sandbox.live import RUN, live, settled
 from tests.standins import until
 
 pytestmark = pytest.mark.sandbox
@@ -22,23 +21,13 @@ pytestmark = pytest.mark.sandbox
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A sandbox of its own, whatever else is up."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MUSTER_HOME", str(tmp_path_factory.mktemp("home")))
-        up = subprocess.run([sys.executable, "-m", "sandbox", "up"], capture_output=True, text=True, timeout=120)
-        assert up.returncode == 0, up.stderr
-        try:
-            yield World.embedded()
-        finally:
-            subprocess.run([sys.executable, "-m", "sandbox", "down"], check=True, capture_output=True, timeout=60)
+    with live(tmp_path_factory.mktemp("home")) as made:
+        yield made
 
 
 @pytest.fixture
 def world(sandbox: World) -> World:
-    """The same, with all its instances ready and a leader."""
-    until(lambda: all(one.ready for one in sandbox.agent.instances()), 30)
-    until(sandbox.leader, 30)
-    return sandbox.tagged("20260101T000000Z-test", "f1")
+    return settled(sandbox)
 
 
 def zone_of_the_leader(world: World) -> str:
@@ -50,7 +39,7 @@ def zone_of_the_leader(world: World) -> str:
 @pytest.mark.parametrize("mode", ["unplanned", "planned"])
 def test_the_others_take_over_and_the_zone_comes_back(mode: str, world: World, tmp_path: Path) -> None:
     zone, before = zone_of_the_leader(world), world.snapshot()
-    ledger = Ledger(tmp_path / "ledger.ndjson", "20260101T000000Z-test")
+    ledger = Ledger(tmp_path / "ledger.ndjson", RUN)
     witness = inject(build("zone.loss", {"zone": zone, "mode": mode}), world, ledger)
     text = "\n".join(witness.texts)
     assert "rehearsed: links cut, then power lost" in text

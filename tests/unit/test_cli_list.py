@@ -47,3 +47,11 @@ def test_every_fault_is_shown_with_its_parameters(capsys: pytest.CaptureFixture[
 def test_an_unknown_name_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["show", "proces.kill"]) == 2
     assert "did you mean process.kill?" in capsys.readouterr().err
+
+
+def test_who_asks_to_be_shown_a_drill_is_sent_to_its_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["show", "engine-primary-kill"]) == 2
+    assert capsys.readouterr().err == (
+        "no fault, probe or action 'engine-primary-kill'; "
+        "`muster plan engine-primary-kill` shows a drill or an experiment\n"
+    )
