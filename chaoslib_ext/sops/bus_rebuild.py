@@ -75,12 +75,7 @@ class BusRebuild(Action):
 
     def _follows(self, nodes: list[Instance], name: str, others: list[Instance], source: str) -> str:
         """It has what its origin had when it was asked."""
-        wanted, deadline = int(bus.info(others, source)["state"]["last_seq"]), time.monotonic() + WITHIN_S
-        while (have := int(bus.info(nodes, name)["state"]["last_seq"])) < wanted:
-            if time.monotonic() > deadline:
-                raise FaultError(f"{name} is {wanted - have} entries behind {source} after {WITHIN_S:g} s")
-            time.sleep(LOOK_S)
-        return f"{name} follows {source} at {have}"
+        return f"{name} follows {source} at {bus.await_mirror(nodes, name, others, source, WITHIN_S)}"
 
 
 def _order_stream(nodes: list[Instance]) -> dict[str, Any] | None:
