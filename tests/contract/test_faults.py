@@ -60,7 +60,8 @@ def test_every_registered_fault_has_a_case() -> None:
 @every
 def test_the_plan_says_exactly_what_will_happen(name: str, where: str, world: World) -> None:
     fault = build(name, CASES[name].params)
-    assert fault.describe(fault.targets(world)) == CASES[name].words
+    case = CASES[name]
+    assert fault.describe(fault.targets(world)) == case.words_in.get(where, case.words)
 
 
 @every

@@ -18,6 +18,10 @@ CASES = {
         "cut every link of zone tyo-a, and power off its nodes in the same instant",
         {"zone": "tyo-x"},
         (*WHERE, "balanced"),
+        words_in={
+            "balanced": "cut every link of zone tyo-a, and power off its nodes in the same instant; "
+            "2 targets of load balancers there leave their groups"
+        },
     ),
     "region.loss": Case(
         {"region": "tyo", "cut": False},
