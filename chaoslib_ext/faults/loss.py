@@ -75,9 +75,10 @@ class Loss(Fault):
         if not any(part.is_power and part.things for part in parts):
             raise FaultError(f"{self.name}: no node of {self.place} is on; nothing was touched")
         stopped = drain.recipes(world, zones) if self.mode == "planned" else []
-        # played backwards: power first, then what was stopped in order, then the rest
+        # played backwards: power first, then what was stopped in order, links, and targets once all of it serves again
         others = [one for one in world.instances if one.zone and one.zone not in zones and _answers(one)]
-        recipes = [recipe for part in parts if not part.is_power for recipe in part.recipes()]
+        recipes = [recipe for part in parts if part.is_routed for recipe in part.recipes()]
+        recipes += [recipe for part in parts if not part.is_power and not part.is_routed for recipe in part.recipes()]
         recipes = self.guarded(recipes, zones, world) + stopped
         recipes += [recipe for part in parts if part.is_power for recipe in part.recipes()]
         self.remember("parts", parts)

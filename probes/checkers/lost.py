@@ -49,8 +49,9 @@ def _window(case: Case, hits: Mask) -> str | None:
     if regions is None or int(answered.min()) < t0_low - case.mirror.lag_ns or int(answered.max()) > t0_high:
         return None
     rate = int((case.history.ok & (case.history.answered >= t0_low - NS) & (case.history.answered < t0_low)).sum())
-    span_ns = t0_high - t0_low + case.mirror.lag_ns
+    behind_ms, until_ms = case.mirror.lag_ns / NS * 1000, (t0_high - t0_low) / NS * 1000
+    at_risk = rate * (behind_ms + until_ms) / 1000
     return (
-        f"{regions[1]} took over from {regions[0]} and follows it {case.mirror.lag_ns / NS * 1000:.0f} ms behind: with the "
-        f"{(t0_high - t0_low) / NS * 1000:.0f} ms until T0+, {rate * span_ns / NS:.0f} operations at {rate} op/s were at risk"
+        f"{regions[1]} took over from {regions[0]} and follows it {behind_ms:.0f} ms behind: "
+        f"with the {until_ms:.0f} ms until T0+, {at_risk:.0f} operations at {rate} op/s were at risk"
     )

@@ -46,7 +46,9 @@ class Resolver(_Server):
     def answer(self, method: str, parts: list[str], body: dict[str, Any]) -> tuple[int, Any]:
         if method == "PUT":
             self.records[parts[1]] = body
-        return 200, self.records if parts[0] == "records" else {}
+        if parts[0] != "records":
+            return 200, {}
+        return 200, self.records.get(parts[1], {}) if len(parts) > 1 else self.records
 
     def _serve(self) -> None:
         with contextlib.suppress(OSError):

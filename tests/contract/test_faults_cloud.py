@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 import pytest
 
-from chaoslib_ext import cloud, httpjson
+from chaoslib_ext import cloud, dnsask, httpjson, sops
 from chaoslib_ext.cloud import CloudError
 from chaoslib_ext.faults.base import build
 from chaoslib_ext.guardian.play import Player
@@ -211,3 +211,15 @@ def test_a_lost_zone_without_targets_asks_nothing_of_its_load_balancers(box: Clo
     planned = build("zone.loss", {"zone": "tyo-b", "mode": "planned"})
     first = planned.describe(planned.targets(box.world)).partition(", ")[0]
     assert first == "take 2 targets of load balancers there out of their groups"
+
+
+def test_a_name_that_the_account_holds_is_switched_there(box: CloudBox) -> None:
+    before = box.world.snapshot()
+    answered = {"tyo": {"127.11.1.9", "127.11.2.9"}, "sgp": {"127.12.1.9"}}
+    for region, hosts in (("sgp", answered["sgp"]), ("sgp", answered["sgp"]), ("tyo", answered["tyo"])):
+        assert "leads to" in sops.build("dns.switch", {"to": region}).do(box.world)
+        # the reconciler tells the resolver: what was told to that one alone would fall with the next change of a target
+        assert dnsask.answers(box.resolver.address, "api.exchange.test") == hosts
+        sets = cloud.connect(*(cloud.target_of(box.describe) or ("", {}))).record("api.exchange.test")["sets"]
+        assert {name: one["weight"] for name, one in sets.items() if one["weight"]} == {region: 100}
+    assert World.diff(before, box.world.snapshot()) == []
