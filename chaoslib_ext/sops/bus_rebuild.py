@@ -14,7 +14,7 @@ from chaoslib_ext.world import Instance, World
 from drills.errors import FaultError
 
 WITHIN_S = 20.0
-ENGINES_S = 30.0
+ENGINES_S = 120.0
 """A process starts and reads the whole log."""
 
 LOOK_S = 0.1

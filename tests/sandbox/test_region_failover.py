@@ -76,7 +76,7 @@ def test_a_planned_loss_waits_for_the_mirror_or_does_not_happen(world: World, tm
     end = int(bus.info(places.of(world, places.BUS, "tyo"), "ORD")["state"]["last_seq"])
     until(lambda: int(bus.info(places.of(world, places.BUS, "tyo"), "ORD")["state"]["last_seq"]) > end)  # a heartbeat
     with pytest.raises(FaultError, match=r"ORDDR is \d+ entries behind ORD after 0\.5 s"):
-        inject(build("region.loss", {"region": "tyo", "mode": "planned", "catch_up": 0.5}), world, ledger)
+        inject(build("region.loss", {"region": "tyo", "mode": "planned", "catch_up": "0.5s"}), world, ledger)
     assert {one.zone for one in world.agent.nodes() if one.power == "on"} >= {"tyo-a", "tyo-b", "tyo-c"}
     for name in wan:
         proxies[name].enable()
