@@ -19,6 +19,7 @@ from drills.evidence import SAMPLES, RunDir
 from drills.facts import Facts, asked_window_s, critical_flows, measure_load
 from drills.history import History, history, journal, read_table
 from drills.marks import REDUNDANCY_PROBE, compute_marks, leases, readings
+from drills.mirror import Mirror, mirror_of
 from drills.model import MttdObjective
 from drills.plan import Plan, read_plan
 from drills.rpo import CheckResult, Rpo, make_rpo
@@ -83,7 +84,8 @@ def gather(run: RunDir) -> Facts:
     leads = leases(line, samples, witness)
     rules = Rules(plan.sustain_s, plan.theta, plan.limits_ms, plan.client_timeout_ms)
     window = line.t0(plan)
-    checks = _check(files, plan, witness, audit, _closed(window), leads)
+    mirror = files.read(run.environment, _mirror) if run.environment.exists() else None
+    checks = _check(files, plan, witness, audit, _closed(window), leads, mirror)
     timing = _measure(plan, line, witness, rules, window, checks)
     rpo = _count(plan, witness, checks, window, audit)
     return Facts(
@@ -140,6 +142,10 @@ def _samples(path: Path) -> pa.Table:
     return table
 
 
+def _mirror(path: Path) -> Mirror | None:
+    return mirror_of(orjson.loads(path.read_bytes()))
+
+
 def _audited(run: RunDir) -> bool:
     return run.audit_meta.exists() or run.commands.exists()
 
@@ -156,13 +162,14 @@ def _check(
     audit: Mapping[str, Any] | None,
     window: tuple[int, int] | None,
     leads: list[Lead],
+    mirror: Mirror | None,
 ) -> dict[str, CheckResult]:
     """Every checker's result; none without a witness, or without an audit that is complete."""
     if witness is None or audit is None or not audit.get("complete"):
         return {}
     run_id = plan.run_id or files.run.run_id
     commands = files.read(files.run.commands, lambda path: journal(read_table(path), witness, run_id))
-    return run_all(Case(witness, commands, window, leads)) if commands is not None else {}
+    return run_all(Case(witness, commands, window, leads, mirror)) if commands is not None else {}
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ def gates(facts: Facts) -> list[Gate]:
         *_stopped(facts),
         *_damaged(facts),
         *_injection(facts),
+        *_failback(facts),
         *_baseline(facts),
         *_load(facts),
         *_audit(facts),
@@ -102,6 +103,16 @@ def _injection(facts: Facts) -> Iterator[Gate]:
         if record.issued_ns is None and (restless := _restless(facts)):
             text, remedy = f"{text}: the baseline was not steady: {restless}", CALM
         yield _gate("fault-not-witnessed", text, remedy, outcome="injection", timing=True, counting=True)
+
+
+def _failback(facts: Facts) -> Iterator[Gate]:
+    """A way back that did not end with good service: the objectives of the fault were met long before it."""
+    planned = any(phase.kind == "failback" for phase in facts.plan.phases)
+    if not planned or facts.window is None or facts.line.stop is not None or facts.line.failed_back_ns is not None:
+        return
+    ends = [(result, text) for name, _, _, result, text in facts.line.phases if name == "failback"]
+    why = f": {ends[-1][1]}" if ends and ends[-1][1] else ""
+    yield _gate("not-failed-back", f"service did not fail back{why}", None, result="failed")
 
 
 def _baseline(facts: Facts) -> Iterator[Gate]:

@@ -90,6 +90,11 @@ class RunDir:
         return self.path / "plan.json"
 
     @property
+    def environment(self) -> Path:
+        """Where it ran, as it described itself before anything was touched."""
+        return self.path / "environment.json"
+
+    @property
     def events(self) -> Path:
         """Append-only, hash-chained event log."""
         return self.path / "events.ndjson"

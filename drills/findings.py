@@ -11,6 +11,11 @@ from drills.verdict import Finding, ObjectiveResult, Severity
 ACKNOWLEDGER = "matching-engine"
 """The service that decides and acknowledges an operation: the component of every wrong count."""
 
+REPLICATOR = "order-bus"
+"""The service that carries what was acknowledged to another region."""
+
+ASYNCHRONOUS = "asynchronous-replication-window"
+
 _SEVERITY: dict[str, Severity] = {
     "lost": "critical",
     "zombie": "critical",
@@ -35,7 +40,7 @@ def find_weaknesses(facts: Facts, objectives: Sequence[ObjectiveResult]) -> list
     """Every finding, the worst first; one of a class and component."""
     found: dict[str, Finding] = {}
     for finding in [
-        *_counted(facts),
+        *_counted(facts, objectives),
         *_diverged(facts),
         *_slow(facts, objectives),
         *_unnoticed(facts),
@@ -63,7 +68,7 @@ def drilled(facts: Facts) -> str:
     return facts.plan.services[0] if facts.plan.services else ACKNOWLEDGER
 
 
-def _counted(facts: Facts) -> Iterator[Finding]:
+def _counted(facts: Facts, objectives: Sequence[ObjectiveResult]) -> Iterator[Finding]:
     zombies = facts.checks["zombie"].count if "zombie" in facts.checks else 0
     for name, severity in _SEVERITY.items():
         check = facts.checks.get(name)
@@ -76,7 +81,11 @@ def _counted(facts: Facts) -> Iterator[Finding]:
         evidence = f"{check.count:,} {_WORDS[name]}"
         evidence += f"; {'; '.join(check.notes)}" if check.notes else ""
         evidence += f"; for example {', '.join(check.op_ids[:3])}" if check.op_ids else ""
-        yield _finding(facts, check.kind or name, ACKNOWLEDGER, severity, evidence)
+        component = ACKNOWLEDGER
+        if check.kind == ASYNCHRONOUS:  # what the design gives up; how bad that is, an objective says
+            component = REPLICATOR
+            severity = "high" if any(o.kind == "rpo" and o.result == "failed" for o in objectives) else "medium"
+        yield _finding(facts, check.kind or name, component, severity, evidence)
 
 
 def _diverged(facts: Facts) -> Iterator[Finding]:

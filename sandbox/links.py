@@ -7,6 +7,7 @@ to cut two order-bus nodes from each other, both directions must be cut.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -34,10 +35,11 @@ class Link:
     listen: str
     upstream: str
 
-    def described(self) -> dict[str, str]:
-        """The link as `describe` prints it."""
+    def described(self) -> dict[str, Any]:
+        """The link as `describe` prints it; with its latency one way, where it has some by itself."""
         row = asdict(self)
-        return {"name": self.name, "from": row.pop("source"), "to": row.pop("target"), **row}
+        slow = {"latency_ms": WAN_MS} if self.group == WAN else {}
+        return {"name": self.name, "from": row.pop("source"), "to": row.pop("target"), **row, **slow}
 
 
 def pairs(pods: Sequence[Pod]) -> list[tuple[Pod, Pod, str, str]]:

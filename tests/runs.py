@@ -62,6 +62,7 @@ class Spec:
     clean: bool = True
     orphaned: bool = False
     redundancy: bool = True
+    failback: str | None = None  # how a failback phase ended: ok, or failed
     detect: bool = True
     probes: bool = True
     audit: str = "complete"  # complete | incomplete | missing
@@ -125,6 +126,7 @@ def make_plan(spec: Spec) -> Plan:
         {"verify": {"for": "5s"}},
         {"restore": {"until": "redundancy"}},
     ]
+    phases += [{"failback": {"sop": "region-failback"}}] if spec.failback else []
     target = {"kind": "instance", "name": "engine-0", "service": "matching-engine", "role": "primary", "zone": "tyo-a"}
     return Plan.model_validate(
         {
@@ -382,6 +384,10 @@ def _closing_events(log: _Writer, spec: Spec, count: int) -> None:
             log.at(undone + MS, Kind.FAULT_ORPHANED, fault_id="engine-dies", by_hand=["muster undo --all"])
         else:
             log.at(undone + MS, Kind.FAULT_VERIFIED, fault_id="engine-dies", by="phase restore", undone_ns=undone + MS)
+    if spec.failback:
+        text = "" if spec.failback == "ok" else "no sustained within 60 s"
+        log.at(undone + 2 * MS, Kind.PHASE_STARTED, phase="failback", index=6)
+        log.at(spec.end - NS, Kind.PHASE_ENDED, phase="failback", index=6, result=spec.failback, text=text)
     lag = _lag(spec)
     log.at(
         spec.end,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from chaoslib_ext import needs, sops
@@ -101,9 +102,12 @@ def act(action: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return {"seconds": (time.monotonic_ns() - began) / NS, "text": text}
 
 
-def wait(seconds: float | None = None, until: str | None = None, within: float = 60.0) -> dict[str, Any]:
+def wait(
+    seconds: float | None = None, until: str | None = None, within: float = 60.0, afresh: bool = False
+) -> dict[str, Any]:
     """Wait for a time, or until there is a `leader`, `sustained` good service, or full `redundancy`.
 
+    `afresh`: what was good before now does not count, and the time begins now and not with the last fault.
     Returns {"seconds", "text"}: how long it took and what was seen.
     Raises FaultError where the condition does not hold within `within` seconds.
     """
@@ -112,11 +116,13 @@ def wait(seconds: float | None = None, until: str | None = None, within: float =
     if until is None:
         context.pause(seconds or 0.0)
         return {"seconds": (time.monotonic_ns() - began) / NS, "text": None}
-    waits = {"leader": _leader, "sustained": _sustained, "redundancy": _redundancy}
+    waits: dict[str, Callable[[Context, int], str | None]]
+    waits = {"leader": _leader, "sustained": partial(_sustained, since_ns=began if afresh else None)}
+    waits["redundancy"] = _redundancy
     if until not in waits:
         raise UsageError(f"wait until {until!r} is unknown; write {', '.join(waits)}")
     shot = context.last_shot
-    start = shot.issued_ns if shot and until != "redundancy" else began
+    start = shot.issued_ns if shot and until != "redundancy" and not afresh else began
     text = waits[until](context, start + int(within * NS))
     if text is None:
         raise FaultError(f"no {until} within {within:g} s")
@@ -139,14 +145,14 @@ def _ask_leader(context: Context, deadline_ns: int) -> str | None:
     return f"{leader[0]} leads with epoch {leader[1]}" if leader else None
 
 
-def _sustained(context: Context, deadline_ns: int) -> str | None:
+def _sustained(context: Context, deadline_ns: int, since_ns: int | None = None) -> str | None:
     live, plan = context.live, context.plan
     if live is None or plan is None:
         raise UsageError("wait until sustained needs the load of `muster run`")
     shot = context.last_shot
-    t0 = shot.issued_ns if shot else time.monotonic_ns()
+    t0 = since_ns or (shot.issued_ns if shot else time.monotonic_ns())
     span = int(plan.sustain_s * NS)
-    told = False
+    told = since_ns is not None
 
     def good() -> bool:
         nonlocal told

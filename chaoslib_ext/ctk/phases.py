@@ -62,7 +62,7 @@ class Walk:
             case Recover(sop=str(name)) as recover:
                 return self.follow(phase, self._steps(name), recover.within)
             case Failback(sop=name):
-                return self.follow(phase, self._steps(name), FAILBACK_S)
+                return self._failback(phase, name)
             case Recover() as recover:
                 return self._wait(f"recover-{recover.until}", "missed", until=recover.until, within=recover.within)
             case Verify() as verify:
@@ -70,6 +70,13 @@ class Walk:
             case Restore() as restore:
                 return self._restore(restore)
         raise UsageError(f"phase {phase.kind} needs people or an SOP; muster run cannot walk it yet")
+
+    def _failback(self, phase: Phase, sop: str) -> Result:
+        """The procedure, and service that is good after it: clients that stayed where nobody leads have lost it."""
+        result = self.follow(phase, self._steps(sop), FAILBACK_S)
+        if result[0] != "ok":
+            return result
+        return self._wait("failback-sustained", "failed", until="sustained", within=FAILBACK_S, afresh=True)
 
     def _baseline(self, phase: Baseline) -> Result:
         entry = self._do.run("probe", "baseline", "steady", seconds=phase.for_)

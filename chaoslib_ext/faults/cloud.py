@@ -21,10 +21,7 @@ class CloudFault(Fault):
 
     def cloud(self, world: World) -> Cloud:
         """The cloud of the world. Raises Refused: `no-cloud` without one, `account-identity` in a wrong account."""
-        try:
-            return cloud.enter(*_reached(world))
-        except WrongAccount as error:
-            raise Refused("account-identity", f"{error}; nothing was touched") from error
+        return entered(world)
 
     def rehearse(self, act: Act, saved: Mapping[str, Any], world: World) -> None:
         """Whether the account may do and undo it, as far as the cloud tells. Raises Refused `cloud-permission`."""
@@ -35,8 +32,7 @@ class CloudFault(Fault):
 
     def recipe(self, verb: str, world: World, **args: object) -> Recipe:
         """An undo recipe for this cloud."""
-        name, target = _reached(world)
-        return {"verb": verb, "args": {"cloud": name, "target": target, **args}}
+        return recipe(verb, world, **args)
 
     def zone_of(self, word: str, world: World) -> str:
         """The zone of that name. Raises Refused `target-matches-nothing`."""
@@ -44,6 +40,20 @@ class CloudFault(Fault):
         if word not in zones:
             raise nothing(f"zone {word!r}", registry.did_you_mean(word, zones))
         return word
+
+
+def entered(world: World) -> Cloud:
+    """The cloud of the world. Raises Refused: `no-cloud` where it has none, `account-identity` in a wrong account."""
+    try:
+        return cloud.enter(*_reached(world))
+    except WrongAccount as error:
+        raise Refused("account-identity", f"{error}; nothing was touched") from error
+
+
+def recipe(verb: str, world: World, **args: object) -> Recipe:
+    """An undo recipe for the cloud of the world."""
+    name, target = _reached(world)
+    return {"verb": verb, "args": {"cloud": name, "target": target, **args}}
 
 
 def _reached(world: World) -> tuple[str, dict[str, Any]]:

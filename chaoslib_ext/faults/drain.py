@@ -14,6 +14,7 @@ MOVE_S = 10.0
 """A leader that steps down in order is followed within the lease."""
 
 LOOK_S = 0.02
+BUS = "order-bus"
 
 
 def recipes(world: World, zones: Sequence[str]) -> list[Recipe]:
@@ -27,15 +28,42 @@ def recipes(world: World, zones: Sequence[str]) -> list[Recipe]:
     ]
 
 
-def drain(world: World, zones: Sequence[str]) -> list[str]:
+def drain(world: World, zones: Sequence[str], catch_up_s: float = 0.0) -> list[str]:
     """Move leaders out of the zones where others of their region stay, then stop; one sentence each.
 
-    Raises FaultError where a leader does not go, ComponentError where an instance does not stop.
+    Where the whole bus of a region goes, it stops only when every mirror of its streams elsewhere has all of it: then
+    nobody writes any more. Raises FaultError where a leader does not go or a mirror is still behind after `catch_up_s`
+    seconds, ComponentError where an instance does not stop.
     """
     texts = [*_engines_step_down(world, zones), *_streams_step_down(world, zones)]
-    for one in reversed(_there(world, zones)):  # the bus is described first, gateways last
+    there = list(reversed(_there(world, zones)))  # the bus is described first, gateways last
+    buses = [one for one in there if one.service == BUS]
+    others = [one for one in there if one.service != BUS]
+    texts += _stop(world, others)
+    if buses and not _staying(world, BUS, zones):
+        texts += _mirrored(world, buses, zones, catch_up_s)
+    return texts + _stop(world, buses)
+
+
+def _stop(world: World, instances: Sequence[Instance]) -> list[str]:
+    for one in instances:
         world.agent.act(one.name, "stop")
-    return [*texts, f"stopped in order: {', '.join(one.name for one in reversed(_there(world, zones)))}"]
+    return [f"stopped in order: {', '.join(one.name for one in instances)}"] if instances else []
+
+
+def _mirrored(world: World, buses: Sequence[Instance], zones: Sequence[str], within_s: float) -> list[str]:
+    """Wait until whatever follows these buses from elsewhere has everything that they have."""
+    from chaoslib_ext.sops import bus  # imported late: its client costs a fifth of a second
+
+    elsewhere = [one for one in world.instances if one.service == BUS and one.zone not in zones]
+    texts = []
+    for region in dict.fromkeys(one.region for one in elsewhere):
+        nodes = [one for one in elsewhere if one.region == region]
+        for name, one in bus.streams(nodes).items():
+            if mirror := one["config"].get("mirror"):
+                entries = bus.await_mirror(nodes, name, buses, str(mirror["name"]), within_s)
+                texts.append(f"{name} in {region} has all {entries} entries of {mirror['name']}")
+    return texts or ["nothing elsewhere mirrors its bus"]
 
 
 def _there(world: World, zones: Sequence[str]) -> list[Instance]:
@@ -72,8 +100,8 @@ def _engines_step_down(world: World, zones: Sequence[str]) -> list[str]:
 
 
 def _streams_step_down(world: World, zones: Sequence[str]) -> list[str]:
-    staying = _staying(world, "order-bus", zones)
-    going = {one.name for one in _there(world, zones) if one.service == "order-bus"}
+    staying = _staying(world, BUS, zones)
+    going = {one.name for one in _there(world, zones) if one.service == BUS}
     if not staying or not going:
         return []
     from chaoslib_ext.sops import bus  # imported late: its client costs a fifth of a second

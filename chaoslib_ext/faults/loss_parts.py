@@ -5,10 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from chaoslib_ext import processes
 from chaoslib_ext.agentclient import Process
+from chaoslib_ext.cloud import RoutedTarget
+from chaoslib_ext.cloud import known as clouds
+from chaoslib_ext.faults import cloud
 from chaoslib_ext.faults.base import Recipe
 from chaoslib_ext.guardian.verbs import accepts
 from chaoslib_ext.world import World
@@ -25,6 +28,7 @@ class Part(ABC):
 
     is_cut: ClassVar[bool] = False
     is_power: ClassVar[bool] = False
+    is_routed: ClassVar[bool] = False
     things: Sequence[str]
 
     @abstractmethod
@@ -80,6 +84,61 @@ class Links(Part):
         return [f"{len(self.things)} links refuse connections: {', '.join(self.things)}"]
 
 
+class Routed(Part):
+    """Targets in the zones, of the groups behind the load balancers that the environment names.
+
+    They leave last, as a load balancer whose health checks fail takes them out; in the planned mode first, before what
+    serves behind them stops.
+    """
+
+    is_routed = True
+
+    def __init__(self, world: World, zones: Sequence[str]) -> None:
+        self._world = world
+        self._groups = routed(world, zones)
+        self.things = [f"{group}/{one.id}:{one.port}" for _, group, found in self._groups for one in found]
+
+    def recipes(self) -> list[Recipe]:
+        """Register the same again, group by group."""
+        return [
+            cloud.recipe("cloud.register", self._world, zone=zone, group=group, targets=_rows(found))
+            for zone, group, found in self._groups
+        ]
+
+    def lose(self) -> None:
+        """Out of every group."""
+        reached = cloud.entered(self._world)
+        for _, group, found in self._groups:
+            reached.deregister(group, _rows(found))
+
+    def seen(self) -> list[str] | None:
+        """The load balancer has none of them."""
+        reached = cloud.entered(self._world)
+        for _, group, found in self._groups:
+            if set(found).intersection(reached.targets(group)):
+                return None
+        return [f"out of their groups: {', '.join(self.things)}"]
+
+
+def routed(world: World, zones: Sequence[str]) -> list[tuple[str, str, list[RoutedTarget]]]:
+    """(a zone of it, group, its targets in these zones) of every group that has some; nothing without a cloud.
+
+    Raises Refused in a wrong account, CloudError where the cloud does not say.
+    """
+    described = next((world.describe[name] for name in clouds() if world.describe.get(name)), None)
+    groups = (described or {}).get("target_groups")
+    if not groups:
+        return []
+    reached = cloud.entered(world)
+    homes = {one.id: one.zone for one in reached.instances() if one.zone in zones}
+    found = [(group, [one for one in reached.targets(group) if one.id in homes]) for group in groups]
+    return [(homes[some[0].id], group, some) for group, some in found if some]
+
+
+def _rows(found: Sequence[RoutedTarget]) -> list[dict[str, Any]]:
+    return [{"id": one.id, "port": one.port} for one in found]
+
+
 class Nodes(Part):
     """Nodes in the zones, with the instances that run on them."""
 
@@ -127,5 +186,5 @@ class Nodes(Part):
         return [f"gone: {dead}", f"{len(addresses)} ports of {', '.join(self.things)} refuse connections"]
 
 
-PARTS: list[type[Part]] = [Links, Nodes]
+PARTS: list[type[Part]] = [Links, Nodes, Routed]
 """In the order in which they go."""

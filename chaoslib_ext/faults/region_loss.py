@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from pydantic import Field
 
+from chaoslib_ext.faults import drain
 from chaoslib_ext.faults.base import Recipe, fault
 from chaoslib_ext.faults.loss import Loss
 from chaoslib_ext.world import World
 from drills import registry
 from drills.errors import Refused
+from drills.units import Duration
 
 ENGINE, BUS = "matching-engine", "order-bus"
 
@@ -29,6 +32,15 @@ class RegionLoss(Loss):
     """Lose one region."""
 
     region: str = Field(description="A region, such as tyo.")
+    catch_up: Duration = Field(
+        default=30.0, description="planned: how long the mirror elsewhere may take to have every order; else no loss."
+    )
+
+    in_order: ClassVar[str] = "stop gateways and engines, wait until the mirror elsewhere has every order, stop the bus"
+
+    def drain(self, world: World, zones: Sequence[str]) -> list[str]:
+        """Also wait for the mirror: a planned switch loses nothing. Raises FaultError where it stays behind."""
+        return drain.drain(world, zones, self.catch_up)
 
     @property
     def place(self) -> str:

@@ -119,6 +119,22 @@ def _until(look: Callable[[], str | None], deadline: float) -> str | None:
     return seen
 
 
+def await_mirror(
+    nodes: Sequence[Instance], name: str, origins: Sequence[Instance], origin: str, within_s: float
+) -> int:
+    """Wait until a stream has what its origin had when this was asked, and return how many entries that are.
+
+    Both ends are asked for their last entry: what a mirror says of its own lag is as of the last entry that reached it.
+    Raises FaultError where it is still behind after `within_s` seconds.
+    """
+    wanted, deadline = int(info(origins, origin)["state"]["last_seq"]), time.monotonic() + within_s
+    while (have := int(info(nodes, name)["state"]["last_seq"])) < wanted:
+        if time.monotonic() >= deadline:
+            raise FaultError(f"{name} is {wanted - have} entries behind {origin} after {within_s:g} s")
+        time.sleep(LOOK_S)
+    return wanted
+
+
 def parting(nodes: Sequence[Instance], stream: str, others: Sequence[Instance], other: str) -> int:
     """The first sequence number at which a stream and another of the same beginning differ, or one of them ends.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
@@ -13,6 +14,9 @@ from chaoslib_ext.world import Instance, World
 from drills.errors import FaultError
 
 WITHIN_S = 20.0
+ENGINES_S = 120.0
+"""A process starts and reads the whole log."""
+
 LOOK_S = 0.1
 ASIDE = "ASIDE"
 
@@ -42,7 +46,8 @@ class BusRebuild(Action):
             raise FaultError(f"{self.region} has no stream of orders; nothing was touched")
         name, config = str(old["config"]["name"]), old["config"]
         if config.get("mirror"):
-            return f"{name} is a mirror already; {self._follows(old_nodes, name, new_nodes, source)}"
+            follows = self._follows(old_nodes, name, new_nodes, source)
+            return f"{name} is a mirror already; {follows}; {self._engines_follow(world, old_nodes, name)}"
         # a mirror that does not find its origin at once looks again only after a long time
         bus.ask(old_nodes, f"STREAM.INFO.{source}", domain=self.of)
         aside = self._keep_aside(old_nodes, name, new_nodes, source)
@@ -50,7 +55,8 @@ class BusRebuild(Action):
         kept = {key: value for key, value in config.items() if key not in ("subjects", "mirror", "sources")}
         origin = {"name": source, "external": {"api": f"$JS.{self.of}.API", "deliver": ""}}
         bus.ask(old_nodes, f"STREAM.CREATE.{name}", kept | {"mirror": origin})
-        return f"{aside}; {self._follows(old_nodes, name, new_nodes, source)}"
+        follows = self._follows(old_nodes, name, new_nodes, source)
+        return f"{aside}; {follows}; {self._engines_follow(world, old_nodes, name)}"
 
     def _keep_aside(self, nodes: list[Instance], name: str, others: list[Instance], source: str) -> str:
         """Copy what the leading stream does not have into a stream of its own; it is never merged."""
@@ -75,12 +81,26 @@ class BusRebuild(Action):
 
     def _follows(self, nodes: list[Instance], name: str, others: list[Instance], source: str) -> str:
         """It has what its origin had when it was asked."""
-        wanted, deadline = int(bus.info(others, source)["state"]["last_seq"]), time.monotonic() + WITHIN_S
-        while (have := int(bus.info(nodes, name)["state"]["last_seq"])) < wanted:
+        return f"{name} follows {source} at {bus.await_mirror(nodes, name, others, source, WITHIN_S)}"
+
+    def _engines_follow(self, world: World, nodes: list[Instance], name: str) -> str:
+        """Start the engines anew, still behind their fence: what they hold in memory may have been thrown away."""
+        known = {one.name: one for one in world.agent.instances()}
+        engines = [one for one in places.of(world, places.ENGINE, self.region) if known[one.name].pid is not None]
+        for one in engines:
+            world.agent.act(one.name, "kill")
+        wanted, deadline = int(bus.info(nodes, name)["state"]["last_seq"]), time.monotonic() + ENGINES_S
+        while late := [one.name for one in engines if not _has(world.status(one.name), wanted)]:
             if time.monotonic() > deadline:
-                raise FaultError(f"{name} is {wanted - have} entries behind {source} after {WITHIN_S:g} s")
+                raise FaultError(f"{', '.join(late)} has not read {wanted} entries of {name} after {ENGINES_S:g} s")
             time.sleep(LOOK_S)
-        return f"{name} follows {source} at {have}"
+        return f"{', '.join(one.name for one in engines) or 'no engine'} started anew and in step"
+
+
+def _has(status: Mapping[str, Any] | None, entries: int) -> bool:
+    """Whether an engine is a standby that has read so many entries of its log, behind a fence that has lasted."""
+    found = status or {}
+    return bool(found.get("role") == "standby" and found.get("fenced") and int(found.get("stream_seq") or 0) >= entries)
 
 
 def _order_stream(nodes: list[Instance]) -> dict[str, Any] | None:

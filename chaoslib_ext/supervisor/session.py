@@ -231,7 +231,7 @@ class Session:
         """Write plan.json and the description of where it runs, before anything is touched."""
         write_atomic(self.run.plan, self.plan.model_dump_json(indent=1).encode())
         shown = {key: value for key, value in self.sandbox.describe.items() if key not in HIDDEN}
-        write_atomic(self.run.path / "environment.json", orjson.dumps(shown, option=orjson.OPT_INDENT_2))
+        write_atomic(self.run.environment, orjson.dumps(shown, option=orjson.OPT_INDENT_2))
 
 
 def load_config(plan: Plan, run: RunDir, venue: Mapping[str, Any]) -> LoadConfig:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from drills.history import I64, History, Journal, Mask
+from drills.mirror import Mirror
 from drills.rpo import CheckResult
 from drills.timeline import Lead
 
@@ -21,13 +22,14 @@ class Case:
     """The evidence of one run.
 
     `fault_window` is (T0-, T0+) in nanoseconds, None where no fault was in effect. `leads` holds each epoch with the
-    instant it was first seen.
+    instant it was first seen. `mirror` says how far another region is behind by design.
     """
 
     history: History
     journal: Journal
     fault_window: tuple[int, int] | None = None
     leads: Sequence[Lead] = ()
+    mirror: Mirror | None = None
 
     def rows(self) -> I64:
         """m(o): how many accepted commands carry the id of each operation; shape (n,)."""

@@ -4,8 +4,8 @@ POST /admin/resign   a leader writes what has arrived and leaves; a standby take
 POST /admin/fence    it does not lead any more: answered once no client gets another acknowledgement from it
 POST /admin/unfence  it may lead again
 
-Each answers the body of /status, 503 when the engine still led after two leases. A fence is kept in memory only: an
-engine that is started anew has none.
+Each answers the body of /status, 503 when the engine still led after two leases, 507 when its volume does not take the
+fence, or does not give it up. A fence outlives the process: an engine that is started anew is behind it from the first.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from sandbox.httpserve import json_answer
 
 _POLL_S = 0.005
 _LEASES = 2
+_NO_ROOM = 507
 
 
 def routes(core: Core) -> list[web.RouteDef]:
@@ -32,14 +33,20 @@ def routes(core: Core) -> list[web.RouteDef]:
     async def fence(_: web.Request) -> web.Response:
         if not core.leadership.fenced:
             core.truth.append([core.record("fence")])
-            core.leadership.fenced = True
             core.arrived.set()
+        try:
+            core.leadership.fence.put_up()
+        except OSError as error:
+            return _failed(error)
         return await _once_it_does_not_lead(core)
 
     async def unfence(_: web.Request) -> web.Response:
         if core.leadership.fenced:
             core.truth.append([core.record("unfence")])
-            core.leadership.fenced = False
+            try:
+                core.leadership.fence.take_down()
+            except OSError as error:
+                return _failed(error)
         return _status(core)
 
     return [
@@ -57,6 +64,10 @@ async def _once_it_does_not_lead(core: Core) -> web.Response:
             return _status(core, 503)
         await asyncio.sleep(_POLL_S)
     return _status(core)
+
+
+def _failed(error: OSError) -> web.Response:
+    return web.json_response({"error": f"the fence does not last: {error}"}, status=_NO_ROOM)
 
 
 def _status(core: Core, code: int = 200) -> web.Response:

@@ -2,6 +2,7 @@
 
 MUSTER_INSTANCE MUSTER_ZONE MUSTER_HTTP_PORT MUSTER_ORDERS_PORT MUSTER_NATS MUSTER_TRUTH
 MUSTER_HOST (127.0.0.1) MUSTER_STREAM (ORD) MUSTER_LEASE_MS (1000) MUSTER_PREFERRED (0) MUSTER_PLANT (none)
+MUSTER_FENCE (none: a fence is memory): the file that a fence is, relative to the working directory
 
 An engine is always in one of two loops: it follows the log until it leads, and leads until it has stepped down.
 """
@@ -26,6 +27,7 @@ from sandbox.exchange.engine_follow import Follower
 from sandbox.exchange.engine_lead import Leader, UnfencedLeader
 from sandbox.exchange.engine_metrics import EngineMetrics
 from sandbox.exchange.engine_replica import Replica
+from sandbox.exchange.fence import Fence
 from sandbox.exchange.leadership import Leadership
 from sandbox.exchange.orderlog import STREAM, LogBroken, OrderLog
 from sandbox.exchange.plants import Plants
@@ -53,6 +55,7 @@ class Config:
     plants: Plants
     host: str = "127.0.0.1"
     stream: str = STREAM
+    fence: Path | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Config":
@@ -69,6 +72,7 @@ class Config:
             plants=Plants.from_environment(environment),
             host=environment.get("MUSTER_HOST", "127.0.0.1"),
             stream=environment.get("MUSTER_STREAM", STREAM),
+            fence=Path(environment["MUSTER_FENCE"]) if environment.get("MUSTER_FENCE") else None,
         )
 
 
@@ -80,7 +84,7 @@ def build(config: Config) -> tuple[Core, Follower, Leader]:
         log=OrderLog(config.nats, config.instance, config.stream),
         truth=TruthLog(config.truth),
         replica=Replica(forget_ids=config.plants.forget_ids),
-        leadership=Leadership(config.instance, config.lease_s, config.preferred, time.monotonic()),
+        leadership=Leadership(config.instance, config.lease_s, config.preferred, time.monotonic(), Fence(config.fence)),
         plants=config.plants,
         metrics=EngineMetrics(),
     )

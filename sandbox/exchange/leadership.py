@@ -7,6 +7,8 @@ compare-and-set decides between several that try. All times are seconds of one m
 
 from enum import StrEnum
 
+from sandbox.exchange.fence import Fence
+
 CLAIM_PATIENCE_WHEN_EMPTY = 2.0  # leases that others leave to the preferred instance while the log is empty
 
 
@@ -21,14 +23,13 @@ class Role(StrEnum):
 class Leadership:
     """The lease rules of one engine. `lease_s` is how long silence is borne, in seconds."""
 
-    def __init__(self, instance: str, lease_s: float, preferred: bool, now: float) -> None:
+    def __init__(self, instance: str, lease_s: float, preferred: bool, now: float, fence: Fence | None = None) -> None:
         """A new engine at `now`: it has seen nothing, and leads nothing."""
         self.instance = instance
         self.lease_s = lease_s
         self.preferred = preferred
         self.role = Role.STARTING
-        self.fenced = False
-        """Told from outside not to lead; it lives in memory only."""
+        self.fence = fence or Fence()
         self._vacant = False
         self._sign = now  # the last sign of life of whoever leads; our own appends while we lead
 
@@ -36,6 +37,11 @@ class Leadership:
     def leading(self) -> bool:
         """Whether this engine is the leader as far as it knows."""
         return self.role is Role.PRIMARY
+
+    @property
+    def fenced(self) -> bool:
+        """Told from outside not to lead."""
+        return self.fence.up
 
     @property
     def beat_s(self) -> float:

@@ -21,7 +21,7 @@ import orjson
 
 from chaoslib_ext.httpjson import Unreachable, call
 from chaoslib_ext.world import World
-from tests.standins import Agent, Exchange, _Server, until
+from tests.standins import Exchange, _Server, until
 
 ZONES = {"engine-0": "tyo-a", "engine-1": "tyo-b"}
 HOSTS = {
@@ -30,18 +30,6 @@ HOSTS = {
     "sgp-gateway-0": ("sgp-a", "127.12.1.9"),
 }
 KEPT = ("PATH", "HOME", "PYTHONPATH", "LANG")
-
-
-class NodeAgent(Agent):
-    """An agent whose nodes can be switched off and on."""
-
-    def answer(self, method: str, parts: list[str], body: dict[str, Any]) -> tuple[int, Any]:
-        if parts[0] != "nodes":
-            return super().answer(method, parts, body)
-        for name in [name for name, zone in ZONES.items() if len(parts) > 1 and zone == parts[1]]:
-            act, args = ("kill", {"hold": True}) if parts[2] == "off" else ("release", {})
-            super().answer("POST", ["instances", name, act], args)
-        return 200, {}
 
 
 class Resolver(_Server):
@@ -58,7 +46,9 @@ class Resolver(_Server):
     def answer(self, method: str, parts: list[str], body: dict[str, Any]) -> tuple[int, Any]:
         if method == "PUT":
             self.records[parts[1]] = body
-        return 200, self.records if parts[0] == "records" else {}
+        if parts[0] != "records":
+            return 200, {}
+        return 200, self.records.get(parts[1], {}) if len(parts) > 1 else self.records
 
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
@@ -85,7 +75,7 @@ class CloudBox:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.exchange = Exchange(NodeAgent)
+        self.exchange = Exchange(zones=ZONES)
         self.resolver = Resolver()
         self.describe = self._described()
         (root / "conf").mkdir(parents=True)
@@ -122,8 +112,6 @@ class CloudBox:
 
     def _described(self) -> dict[str, Any]:
         told = self.exchange.describe()
-        for row in told["instances"]:
-            row["zone"] = ZONES[row["name"]]
         for name, (zone, host) in HOSTS.items():
             region = zone.partition("-")[0]
             row = {"name": name, "service": "gateway", "zone": zone, "region": region, "host": host, "http": None}

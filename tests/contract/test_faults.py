@@ -60,7 +60,8 @@ def test_every_registered_fault_has_a_case() -> None:
 @every
 def test_the_plan_says_exactly_what_will_happen(name: str, where: str, world: World) -> None:
     fault = build(name, CASES[name].params)
-    assert fault.describe(fault.targets(world)) == CASES[name].words
+    case = CASES[name]
+    assert fault.describe(fault.targets(world)) == case.words_in.get(where, case.words)
 
 
 @every
@@ -127,7 +128,7 @@ def test_the_command_by_hand_undoes_it(name: str, where: str, world: World, ledg
     before = world.snapshot()
     inject(build(name, CASES[name].params), world, ledger)
     for recipe in reversed(ledger.book.entries[0].recipes):
-        subprocess.run(by_hand(recipe), shell=True, check=True, capture_output=True, timeout=10)
+        subprocess.run(by_hand(recipe), shell=True, check=True, capture_output=True, timeout=30)
     until(lambda: not World.diff(before, world.snapshot()))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 import pytest
 
-from chaoslib_ext import cloud, httpjson
+from chaoslib_ext import cloud, dnsask, httpjson, sops
 from chaoslib_ext.cloud import CloudError
 from chaoslib_ext.faults.base import build
 from chaoslib_ext.guardian.play import Player
@@ -21,17 +21,21 @@ from chaoslib_ext.world import World
 from drills.errors import FaultError, Refused
 from drills.ledger import Ledger, State
 from tests.contract.cloudbox import CloudBox, cloudbox
-from tests.contract.faultcases.cloud import CASES
+from tests.contract.faultcases import Case
+from tests.contract.faultcases.cloud import CASES as CLOUD
 from tests.contract.injecting import inject
 from tests.standins import until
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "cloud.md"
+COMPOSITE = {"zone.loss": Case({"zone": "tyo-a"}, "", {}, ())}
+CASES = {**CLOUD, **COMPOSITE}
 FAULTS = sorted(CASES)
 ACT = {
     "cloud.instance-stop": "ec2:StopInstances",
     "cloud.zone-isolate": "ec2:ReplaceNetworkAclAssociation",
     "cloud.target-deregister": "elasticloadbalancing:DeregisterTargets",
     "cloud.record-switch": "route53:ChangeResourceRecordSets",
+    "zone.loss": "elasticloadbalancing:DeregisterTargets",
 }
 
 
@@ -90,7 +94,7 @@ def test_it_works_with_the_rights_of_the_guide(name: str, box: CloudBox, tmp_pat
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_missing_right_is_named(name: str, box: CloudBox, tmp_path: Path) -> None:
+def test_a_missing_right_is_named(name: str, box: CloudBox, tmp_path: Path, ledger: Ledger) -> None:
     document = policy(name)
     for statement in document["Statement"]:
         statement["Action"] = [action for action in statement["Action"] if action != ACT[name]]
@@ -102,9 +106,11 @@ def test_a_missing_right_is_named(name: str, box: CloudBox, tmp_path: Path) -> N
             with pytest.raises(Refused, match=rf"cloud-permission.*{ACT[name]}.*nothing was touched"):
                 fault.plan_undo(targets, world)
         else:
-            fault.plan_undo(targets, world)
+            ledger.write("intent", fault_id="f1", fault=name, recipes=fault.plan_undo(targets, world))
             with pytest.raises(FaultError, match=ACT[name]):
                 fault.apply(targets, world)
+            if name in COMPOSITE:  # what went before the cloud refused is given back
+                assert Player(ledger).undo(ledger.book.open(), "test")[0].state is State.VERIFIED
     assert World.diff(before, box.world.snapshot()) == []
 
 
@@ -172,7 +178,7 @@ def test_a_terminated_instance_comes_back_where_a_group_holds_it(box: CloudBox) 
     agent, ec2 = box.exchange.agent, client(box, "ec2")
     pid, old = agent.pid("engine-0"), box.describe["aws"]["instances"]["tyo-a"]
     ec2.terminate_instances(InstanceIds=[old])
-    until(lambda: [one for one in _nodes(ec2) if one["Name"] == "tyo-a" and one["Id"] != old])
+    until(lambda: [one for one in _nodes(ec2) if one.get("Name") == "tyo-a" and one["Id"] != old])
     until(lambda: agent.phase("engine-0") == "running")
     assert pid
     groups = client(box, "elbv2")
@@ -193,3 +199,27 @@ def test_what_is_not_there_is_named(box: CloudBox) -> None:
     with pytest.raises(CloudError, match="aws: there is no target group gateway-fix"):
         reached.deregister("gateway-fix", [])
     assert reached.states(["i-00000000000000000"]) == {"i-00000000000000000": "gone"}
+
+
+def test_a_lost_zone_without_targets_asks_nothing_of_its_load_balancers(box: CloudBox) -> None:
+    fault = build("zone.loss", {"zone": "tyo-b"})
+    assert [target.kind for target in fault.targets(box.world)] == ["zone", "cloud", "cloud"]
+    alone = World.from_describe({**box.describe, "aws": {**box.describe["aws"], "target_groups": {}}})
+    assert [target.kind for target in fault.targets(alone)] == ["zone"]
+    assert "load balancer" not in fault.describe(fault.targets(alone))
+    assert {recipe["verb"] for recipe in fault.plan_undo(fault.targets(alone), alone)}.isdisjoint({"cloud.register"})
+    planned = build("zone.loss", {"zone": "tyo-b", "mode": "planned"})
+    first = planned.describe(planned.targets(box.world)).partition(", ")[0]
+    assert first == "take 2 targets of load balancers there out of their groups"
+
+
+def test_a_name_that_the_account_holds_is_switched_there(box: CloudBox) -> None:
+    before = box.world.snapshot()
+    answered = {"tyo": {"127.11.1.9", "127.11.2.9"}, "sgp": {"127.12.1.9"}}
+    for region, hosts in (("sgp", answered["sgp"]), ("sgp", answered["sgp"]), ("tyo", answered["tyo"])):
+        assert "leads to" in sops.build("dns.switch", {"to": region}).do(box.world)
+        # the reconciler tells the resolver: what was told to that one alone would fall with the next change of a target
+        assert dnsask.answers(box.resolver.address, "api.exchange.test") == hosts
+        sets = cloud.connect(*(cloud.target_of(box.describe) or ("", {}))).record("api.exchange.test")["sets"]
+        assert {name: one["weight"] for name, one in sets.items() if one["weight"]} == {region: 100}
+    assert World.diff(before, box.world.snapshot()) == []

@@ -10,6 +10,7 @@ import boto3
 import psutil
 import pytest
 
+from chaoslib_ext import dnsask
 from chaoslib_ext.faults.base import build
 from chaoslib_ext.guardian.play import Player
 from chaoslib_ext.world import World
@@ -81,6 +82,22 @@ def test_a_fault_through_the_cloud_leaves_no_trace(
     assert all(text.endswith(("is gone", "refuses connections", "for api.exchange.test")) for text in witness.texts)
     assert Player(ledger).undo(ledger.book.open(), "test")[0].state is State.VERIFIED
     until(lambda: World.diff(before, world.snapshot()) == [])  # what was started is running before it is ready
+
+
+def test_a_lost_zone_leaves_the_load_balancer_too(box: TestBox, tmp_path: Path) -> None:
+    world = World.from_describe(box.describe()).tagged("20260101T000000Z-test", "f1")
+    until(lambda: all(row["ready"] for row in box.call("GET", "/instances")[1]), 30)
+    before, name = world.snapshot(), world.describe["aws"]["record"]
+    address = world.describe["dns"]["address"]
+    gone = {one.host for one in world.instances if (one.service, one.zone) == ("gateway", "tyo-b")}
+    assert gone < dnsask.answers(address, name)
+    ledger = Ledger(tmp_path / "ledger.ndjson", "20260101T000000Z-test")
+    witness = inject(build("zone.loss", {"zone": "tyo-b", "mode": "planned"}), world, ledger)
+    assert any(text.startswith("out of their groups: gateway-binary/i-") for text in witness.texts)
+    until(lambda: not gone & dnsask.answers(address, name))
+    assert Player(ledger).undo(ledger.book.open(), "test")[0].state is State.VERIFIED
+    until(lambda: gone < dnsask.answers(address, name))
+    until(lambda: World.diff(before, world.snapshot()) == [], 30)
 
 
 def test_links_that_do_not_cross_the_border_stay(box: TestBox, tmp_path: Path) -> None:

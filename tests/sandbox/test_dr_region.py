@@ -177,8 +177,11 @@ def test_a_fenced_engine_refuses_to_lead(regions: Regions) -> None:
         until(lambda: len(traffic.ok()) > 50)
         assert [status["fenced"] for status in regions.admin(TYO, "fence")] == [True, True]
         answered = len(traffic.ok())
+        regions.restart(TYO)  # kill -9
+        until(lambda: [regions.status(name).get("role") for name in TYO] == ["standby"] * 2)
         time.sleep(2.5)  # two leases: somebody would lead by now
         assert regions.leader(TYO) is None
+        assert [regions.status(name)["fenced"] for name in TYO] == [True, True]
     assert len(traffic.ok()) == answered
     assert [status["fenced"] for status in regions.admin(TYO, "unfence")] == [False, False]
     regions.leads(TYO)
@@ -254,10 +257,13 @@ def come_back(regions: Regions) -> None:
     regions.admin(SGP, "fence")
     end = asyncio.run(patiently(streams.last_sequence(regions.bus("sgp"), "ORDDR")))
     until(lambda: asyncio.run(patiently(streams.last_sequence(regions.bus("tyo"), "ORD"))) == end)
+    regions.admin(TYO, "unfence")
     asyncio.run(patiently(streams.promote(regions.bus("tyo"), "ORD")))
     regions.leads(TYO)
     demote(regions, "sgp", "ORDDR", of="ORD", domain="tyo")
     regions.restart(SGP)
+    until(lambda: all(regions.status(name) for name in SGP))
+    regions.admin(SGP, "unfence")
     regions.trades(TYO, "home")
     regions.together()
     assert [regions.status(name)["fenced"] for name in (*TYO, *SGP)] == [False] * 4

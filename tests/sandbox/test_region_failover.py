@@ -63,3 +63,30 @@ def test_a_lost_region_is_replaced_and_takes_over_again(world: World, tmp_path: 
     assert (world.leader() or ("",))[0] in ("engine-0", "engine-1")
     mirror = bus.streams(places.of(world, places.BUS, "sgp"))["ORDDR"]
     assert mirror["config"]["mirror"]["name"] == "ORD"
+
+
+def test_a_planned_loss_waits_for_the_mirror_or_does_not_happen(world: World, tmp_path: Path) -> None:
+    until(lambda: (world.leader() or ("",))[0] in ("engine-0", "engine-1"), 30)
+    ledger = Ledger(tmp_path / "ledger.ndjson", "20260101T000000Z-test")
+    before = world.snapshot()
+    wan = [one.name for one in world.links if one.group == "wan"]
+    proxies = world.toxiproxy.proxies()
+    for name in wan:
+        proxies[name].disable()
+    end = int(bus.info(places.of(world, places.BUS, "tyo"), "ORD")["state"]["last_seq"])
+    until(lambda: int(bus.info(places.of(world, places.BUS, "tyo"), "ORD")["state"]["last_seq"]) > end)  # a heartbeat
+    with pytest.raises(FaultError, match=r"ORDDR is \d+ entries behind ORD after 0\.5 s"):
+        inject(build("region.loss", {"region": "tyo", "mode": "planned", "catch_up": "0.5s"}), world, ledger)
+    assert {one.zone for one in world.agent.nodes() if one.power == "on"} >= {"tyo-a", "tyo-b", "tyo-c"}
+    for name in wan:
+        proxies[name].enable()
+    assert Player(ledger).undo(ledger.book.open(), "test")[0].state is State.VERIFIED
+    until(lambda: not World.diff(before, world.snapshot()), 30)
+    until(world.leader, 30)
+    again = Ledger(tmp_path / "again.ndjson", "20260101T000000Z-test")
+    witness = inject(build("region.loss", {"region": "tyo", "mode": "planned"}), world, again)
+    text = "\n".join(witness.texts)
+    assert "entries of ORD" in text
+    assert text.index("stopped in order: gateway-1") < text.index("ORDDR in sgp has all") < text.index("nats-0")
+    assert Player(again).undo(again.book.open(), "test")[0].state is State.VERIFIED
+    until(lambda: not World.diff(before, world.snapshot()), 30)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drills.history import history, journal
+from drills.mirror import Mirror, mirror_of
 from drills.rpo import CLASSES, CheckResult
 from drills.timeline import Lead
 from probes.checkers import CHECKERS, Case, base, run, run_all
@@ -141,6 +143,32 @@ def test_a_loss_of_the_last_moments_points_to_the_acknowledgement() -> None:
     ops, commands = clean()
     del commands[3], commands[10]
     assert run("lost", case(ops, commands, t0=200 * MS)).kind == "acknowledged-then-lost"
+
+
+def test_a_loss_that_the_distance_of_a_mirror_explains_is_no_early_acknowledgement() -> None:
+    def found(kept: int, leads: tuple[str, str] = ("engine-0", "sgp-engine-0"), lag_ms: int = 35) -> CheckResult:
+        ops, commands = clean()  # an operation each 10 ms, answered a moment later, the last at about 191 ms
+        mirror = Mirror({"engine-0": "tyo", "engine-1": "tyo", "sgp-engine-0": "sgp"}, lag_ms * MS)
+        seen = (Lead(0, 1, leads[0]), Lead(900 * MS, 2, leads[1]))
+        return run("lost", replace(case(ops, commands[:kept], seen, t0=195 * MS), mirror=mirror))
+
+    explained = found(kept=17)
+    assert (explained.count, explained.kind) == (3, "asynchronous-replication-window")
+    assert "sgp took over from tyo and follows it 35 ms behind" in explained.notes[-1]
+    # acknowledged before it was anywhere: the mirror had 35 ms for it and never got it
+    assert found(kept=12).kind == "ack-before-replicate"
+    assert found(kept=17, lag_ms=5).kind == "ack-before-replicate"
+    # within the region nothing is behind by design
+    assert found(kept=17, leads=("engine-0", "engine-1")).kind == "ack-before-replicate"
+
+
+def test_the_distance_of_a_mirror_is_that_of_the_links_between_regions() -> None:
+    instances = [{"name": "nats-0", "region": "tyo"}, {"name": "sgp-nats-0", "region": "sgp"}, {"name": "toxiproxy"}]
+    across = {"name": "sgp-nats-0>nats-0", "from": "sgp-nats-0", "to": "nats-0"}
+    assert mirror_of({"instances": instances, "links": [across]}) is None
+    inside = {"from": "nats-0", "to": "nats-0", "latency_ms": 900}
+    found = mirror_of({"instances": instances, "links": [inside, {**across, "latency_ms": 35}]})
+    assert found == Mirror({"nats-0": "tyo", "sgp-nats-0": "sgp"}, 35 * MS)
 
 
 def test_an_execution_by_a_later_epoch_points_to_the_failover() -> None:

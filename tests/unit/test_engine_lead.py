@@ -362,7 +362,7 @@ def test_a_fenced_leader_steps_down_and_does_not_claim_until_it_is_let_in_again(
     async def scenario() -> None:
         it = engine(tmp_path, plants=Plants(no_fence=True))  # not even the one that ignores its lease
         await it.lead_now()
-        it.core.leadership.fenced = True
+        it.core.leadership.fence.put_up()
         it.place(1)
         await it.leader.lead()
         assert it.truth("stepdown")[0]["reason"] == "fenced"
@@ -371,7 +371,7 @@ def test_a_fenced_leader_steps_down_and_does_not_claim_until_it_is_let_in_again(
         assert it.core.status()["fenced"] is True
         it.clock.now += 10 * LEASE_S
         assert not it.core.leadership.may_claim(it.clock.now, log_is_empty=False)
-        it.core.leadership.fenced = False
+        it.core.leadership.fence.take_down()
         await it.follower.follow()
         assert it.core.leading
 

@@ -1,5 +1,8 @@
+from pathlib import Path
+
 import pytest
 
+from sandbox.exchange.fence import Fence
 from sandbox.exchange.leadership import Leadership, Role
 
 LEASE = 1.0
@@ -79,7 +82,23 @@ def test_a_resigned_leader_is_not_waited_for_until_somebody_shows_a_sign_of_life
 
 def test_who_is_fenced_never_claims() -> None:
     leadership = follower(preferred=True)
-    leadership.fenced = True
+    leadership.fence.put_up()
     leadership.vacated()
     assert not leadership.may_claim(200.0, log_is_empty=False)
     assert not leadership.may_claim(200.0, log_is_empty=True)
+
+
+def test_a_fence_outlives_the_process_and_is_up_even_where_it_cannot_last(tmp_path: Path) -> None:
+    file = tmp_path / "fence"
+    Fence(file).put_up()
+    again = Leadership("engine-0", 1.0, preferred=True, now=0.0, fence=Fence(file))
+    again.caught_up(0.0)
+    assert again.fenced
+    assert not again.may_claim(100.0, log_is_empty=True)
+    again.fence.take_down()
+    again.fence.take_down()  # may be repeated
+    assert not Fence(file).up
+    nowhere = Fence(tmp_path / "no-such-folder" / "fence")
+    with pytest.raises(OSError, match="no-such-folder"):
+        nowhere.put_up()
+    assert nowhere.up

@@ -138,6 +138,10 @@ def test_a_step_that_fails_ends_the_sop() -> None:
     assert (said, called) == (["fence started", "fence failed"], ["act", "undo"])
 
 
+def test_a_failback_ends_with_service_that_is_good_after_it() -> None:
+    assert steps({"failback": {"sop": "failover"}})[1] == ["act", "act", "wait", "wait", "undo"]
+
+
 @pytest.mark.parametrize(
     ("phase", "said"),
     [

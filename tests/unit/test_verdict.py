@@ -59,6 +59,11 @@ def test_what_is_absent_says_why(passed: Path) -> None:
     assert "drop copy" in absent["rpo.lost_observed"]
 
 
+def test_a_way_back_has_its_mark(tmp_path: Path) -> None:
+    verdict = verdict_of(tmp_path, failback="ok")
+    assert (verdict.verdict, verdict.marks["T8"]) == ("passed", pytest.approx(14.0, abs=0.5))
+
+
 CASES: list[tuple[dict[str, Any], Word, int, str]] = [
     ({"lost": 23}, "failed", 1, "23 were lost"),
     ({"zombie": 12}, "failed", 1, "all acknowledged by a primary already replaced"),
@@ -66,6 +71,7 @@ CASES: list[tuple[dict[str, Any], Word, int, str]] = [
     ({"never_back": True, "after_s": 30.0}, "failed", 1, "not back within the 32.0 s observed"),
     ({"outage_s": 7.0}, "failed", 1, "rto-cancel 7.00 s"),
     ({"never_back": True, "after_s": 3.0}, "inconclusive", 3, "observe 20 s after the fault instead of 5.0 s"),
+    ({"failback": "failed"}, "failed", 1, "service did not fail back: no sustained within 60 s"),
     ({"rate": 41.0}, "inconclusive", 3, "(muster run … --amplify 12), or repeat ≥ 12 times"),
     ({"unsteady": True}, "inconclusive", 3, "the baseline was not steady"),
     ({"slow_generator": True}, "inconclusive", 3, "lag p99 was 55.0 ms, at most 50 ms counts"),

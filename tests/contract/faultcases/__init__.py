@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from chaoslib_ext.world import World
@@ -28,6 +28,7 @@ class Case:
     """One fault: parameters that hit, the words of its plan, parameters that hit nothing, and where it is tried.
 
     `passing`: others repair its effect at once (an owner makes a new pod), so that a look afterwards may find nothing.
+    `words_in`: the words of its plan in boxes where there is more to say.
     """
 
     params: dict[str, Any]
@@ -35,6 +36,7 @@ class Case:
     nowhere: dict[str, Any]
     boxes: tuple[str, ...]
     passing: bool = False
+    words_in: Mapping[str, str] = field(default_factory=dict)
 
 
 CASES: dict[str, Case] = {}

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from chaoslib_ext.world import World
+from tests.contract.cloudbox import cloudbox
 from tests.contract.faultcases import Box, Case
 from tests.standins import exchange
 
@@ -16,7 +17,11 @@ CASES = {
         {"zone": "tyo-a"},
         "cut every link of zone tyo-a, and power off its nodes in the same instant",
         {"zone": "tyo-x"},
-        WHERE,
+        (*WHERE, "balanced"),
+        words_in={
+            "balanced": "cut every link of zone tyo-a, and power off its nodes in the same instant; "
+            "2 targets of load balancers there leave their groups"
+        },
     ),
     "region.loss": Case(
         {"region": "tyo", "cut": False},
@@ -33,4 +38,11 @@ def _two_regions() -> Iterator[World]:
         yield World.from_describe({**made.describe(), "features": ["sgp"]})
 
 
-BOXES = {"two-regions": Box(_two_regions)}
+@contextlib.contextmanager
+def _balanced() -> Iterator[World]:
+    """Also two gateways behind the load balancer of a cloud."""
+    with cloudbox() as made:
+        yield made.world
+
+
+BOXES = {"two-regions": Box(_two_regions), "balanced": Box(_balanced, shared=True)}
