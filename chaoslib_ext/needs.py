@@ -10,7 +10,7 @@ from drills.errors import Refused
 from drills.model import Drill, Experiment, Sop
 from drills.registry import Need
 
-FLAGS: dict[Need, str] = {"kubernetes": "--kubernetes", "aws": "--aws", "sgp": "--dr"}
+FLAGS: dict[Need, str] = {"kubernetes": "--kubernetes", "aws": "--aws", "sgp": "--dr", "netns": "--netns"}
 """What `muster sandbox up` is told for each."""
 
 
@@ -50,3 +50,5 @@ def _refused(need: Need, said: str) -> Refused:
             return Refused("needs-aws", said)
         case "sgp":
             return Refused("needs-sgp", said)
+        case "netns":
+            return Refused("needs-netns", said)

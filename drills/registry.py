@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from drills.units import Duration
 
 Plane = Literal["process", "host", "network", "dns", "tls", "kubernetes", "cloud", "composite"]
-Need = Literal["kubernetes", "aws", "sgp"]
+Need = Literal["kubernetes", "aws", "sgp", "netns"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,7 @@ def describe(
             if (zone := pod.zone.removeprefix(f"{pod.region}-")) not in zones:
                 zones.append(zone)
     toxiproxy = topology.addresses("links", "api")
-    described = {
+    described: dict[str, Any] = {
         "state": "starting",
         "id": box_id,
         "dir": str(box.root),

@@ -18,16 +18,23 @@ from sandbox.node.processes import MARK, spawn
 DEVICE = "links"
 """The zone's end of its veth, as the zone sees it."""
 
-NOBODY = "02:00:00:00:00:fe"  # a locally administered address that no device here has
 TABLE = 66
-"""The routing table of a zone in which everything is lost."""
+"""The routing table of a zone in which everything is lost: what is sent to `lo` for another address is dropped there.
+
+A blackhole would answer the sender with an error, which no network does that loses packets.
+"""
 
 LOCAL_PREF = 30000
 _GONE_S = 5.0
 
 
-def build(box: Box, described: Mapping[str, Any], record: Callable[[str, int, float], None]) -> dict[str, Any]:
-    """Make the namespaces of all zones; what `describe` prints of them. `record` is told of each process first.
+type Holder = subprocess.Popen[bytes]
+
+
+def build(
+    box: Box, described: Mapping[str, Any], record: Callable[[str, int, float], None]
+) -> tuple[dict[str, Any], list[Holder]]:
+    """Make the namespaces of all zones: what `describe` prints of them, and who holds them; `record` is told of each.
 
     Raises SandboxError; what was made then ends with this process.
     """
@@ -37,15 +44,15 @@ def build(box: Box, described: Mapping[str, Any], record: Callable[[str, int, fl
     holders = {}
     for zone in plan.zones:
         holders[zone] = spawn(HOLDER, {"PATH": os.environ["PATH"], MARK: str(box.root)}, box.root, box.agent_log)
-        row = {"pid": holders[zone].pid, "start_time": psutil.Process(holders[zone].pid).create_time()}
-        record(f"zone {zone}", row["pid"], row["start_time"])
-        told["zones"][zone] |= row
+        pid, start_time = holders[zone].pid, psutil.Process(holders[zone].pid).create_time()
+        record(f"zone {zone}", pid, start_time)
+        told["zones"][zone] |= {"pid": pid, "start_time": start_time}
     for zone, holder in holders.items():
         _furnish(plan, described, zone, holder)
-    return told
+    return told, list(holders.values())
 
 
-def _furnish(plan: Layout, described: Mapping[str, Any], zone: str, holder: "subprocess.Popen[bytes]") -> None:
+def _furnish(plan: Layout, described: Mapping[str, Any], zone: str, holder: Holder) -> None:
     wait_held(holder)
     device = plan.device(zone)
     pairs = "".join(f"addr add {plan.pair(zone, other)}/32 dev {device}\n" for other in plan.zones)
@@ -58,9 +65,7 @@ def _furnish(plan: Layout, described: Mapping[str, Any], zone: str, holder: "sub
     # the table of local addresses comes after our own rules: what comes in can be lost as well as what goes out
     rules = f"rule add pref {LOCAL_PREF} lookup local\nrule del pref 0\n" if plan.rung == "rules" else ""
     ip(
-        f"link set lo up\n{pods}link set {DEVICE} up\n{rules}"
-        f"neigh add {plan.nowhere(zone)} lladdr {NOBODY} dev {DEVICE} nud permanent\n"
-        f"route add default via {plan.nowhere(zone)} dev {DEVICE} table {TABLE}\n",
+        f"link set lo up\n{pods}link set {DEVICE} up\n{rules}route add default dev lo table {TABLE}\n",
         holder.pid,
     )
     filter_paths(holder.pid, DEVICE, strict=plan.rung == "routes")
@@ -76,7 +81,9 @@ def enter(described: Mapping[str, Any], zone: str | None, host: str) -> tuple[st
 
 def wait_gone(described: Mapping[str, Any]) -> None:
     """Wait until the kernel has taken the devices away, after the last process of each zone. Raises SandboxError."""
-    devices = [Path("/sys/class/net", told["device"]) for told in (described.get("netns") or {"zones": {}})["zones"].values()]
+    devices = [
+        Path("/sys/class/net", told["device"]) for told in (described.get("netns") or {"zones": {}})["zones"].values()
+    ]
     deadline = time.monotonic() + _GONE_S
     while left := [device.name for device in devices if device.exists()]:
         if time.monotonic() > deadline:

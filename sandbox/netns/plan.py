@@ -6,7 +6,6 @@ of it a zone:
     .1     the host's end of the veth: clients, probes, and Toxiproxy where it dials into the zone
     .64+i  the host's end too: what this zone dials to reach zone i
     .128+  its pods
-    .254   a gateway that does not exist: what is sent there is lost without a word
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ RANGE = IPv4Network("198.18.0.0/15")
 SLOTS = tuple(RANGE.subnets(new_prefix=20))
 PREFIX = 24
 _ZONES = 1 << (PREFIX - 20)
-_GATE, _PAIRS, _PODS, _NOWHERE = 1, 64, 128, 254
+_GATE, _PAIRS, _PODS, _END = 1, 64, 128, 255
 
 
 @dataclass(frozen=True)
@@ -54,13 +53,9 @@ class Layout:
 
     def pod(self, zone: str, number: int) -> str:
         """The address of its pod `number`, from 0. Raises BadUse where there are too many."""
-        if number >= _NOWHERE - _PODS:
-            raise BadUse(f"--netns: zone {zone} has more than {_NOWHERE - _PODS} pods")
+        if number >= _END - _PODS:
+            raise BadUse(f"--netns: zone {zone} has more than {_END - _PODS} pods")
         return self._address(zone, _PODS + number)
-
-    def nowhere(self, zone: str) -> str:
-        """A next hop that nobody is."""
-        return self._address(zone, _NOWHERE)
 
     def described(self) -> dict[str, Any]:
         """The profile as `describe` prints it, but for who holds the namespaces."""
@@ -73,7 +68,6 @@ class Layout:
                     "subnet": str(self.subnet(zone)),
                     "device": self.device(zone),
                     "gate": self.gate(zone),
-                    "nowhere": self.nowhere(zone),
                     "pairs": {other: self.pair(zone, other) for other in self.zones},
                 }
                 for zone in self.zones

@@ -44,8 +44,10 @@ def find(wanted: str | None = None) -> tuple[int, str]:
 
 
 def ip(script: str, pid: int | None = None) -> None:
-    """Run lines of `ip -batch`, in the namespace of a process or else in ours. Raises SandboxError with what it said."""
-    done = subprocess.run(_ip(pid, "-batch", "-"), input=script, capture_output=True, text=True, timeout=10, check=False)
+    """Run lines of `ip -batch`, in the namespace of a process or else in ours. Raises SandboxError."""
+    done = subprocess.run(
+        _ip(pid, "-batch", "-"), input=script, capture_output=True, text=True, timeout=10, check=False
+    )
     if done.returncode:
         told = " ".join(done.stderr.split()) or f"ended with {done.returncode}"
         raise SandboxError(f"netns: ip: {told[:200]}")
@@ -54,7 +56,7 @@ def ip(script: str, pid: int | None = None) -> None:
 def filter_paths(pid: int, device: str, *, strict: bool) -> None:
     """Whether a packet whose answer would take another way is dropped: `routes` needs it, `rules` must not have it."""
     root, value = "/proc/sys/net/ipv4/conf", int(strict)
-    script = f'for one in {root}/all/rp_filter {root}/{device}/rp_filter; do '
+    script = f"for one in {root}/all/rp_filter {root}/{device}/rp_filter; do "
     script += f'[ "$(cat $one)" = {value} ] || echo {value} > $one; done'
     words = ["nsenter", f"--net=/proc/{pid}/ns/net", "sh", "-ec", script]
     done = subprocess.run(words, capture_output=True, text=True, timeout=10, check=False)

@@ -31,7 +31,8 @@ async def _serve(box: Box, manifests: Path, owner_pid: int | None) -> None:
     if told := state["describe"].get("netns"):
         from sandbox.netns.build import build
 
-        state["describe"]["netns"] = told = build(box, state["describe"], Children(box.children_file).add)
+        told, _holders = build(box, state["describe"], Children(box.children_file).add)  # they end with this process
+        state["describe"]["netns"] = told
     resolver = Resolver(box, state, os.environ.pop("MUSTER_PLANT", ""))
     features = state["describe"]["features"]
     port = urlsplit(state["describe"]["agent"]).port or 0
