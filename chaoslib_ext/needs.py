@@ -47,3 +47,5 @@ def _refused(need: Need, said: str) -> Refused:
             return Refused("needs-aws", said)
         case "sgp":
             return Refused("needs-sgp", said)
+        case "netns":
+            return Refused("needs-netns", said)

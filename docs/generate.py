@@ -59,6 +59,7 @@ REFUSALS = {
     "needs-approval": "too few people have approved the plan (in production at least one): `muster approve`",
     "needs-aws": "a fault or SOP needs the sandbox's AWS: `muster sandbox up --aws`",
     "needs-kubernetes": "a fault or SOP needs the sandbox on Kubernetes: `muster sandbox up --kubernetes`",
+    "needs-netns": "a fault needs zones that are network namespaces: `muster sandbox up --netns`",
     "needs-sgp": "a fault or SOP needs the second region: `muster sandbox up --dr`",
     "needs-people": "a phase of the drill, or a step of its SOP, asks people; not yet run",
     "no-cloud": "a fault acts through a cloud and the environment has none: `muster sandbox up --aws`",

@@ -13,9 +13,9 @@ from drills.errors import UsageError
 from drills.units import Duration
 
 Plane = Literal["process", "host", "network", "dns", "tls", "kubernetes", "cloud", "composite"]
-Need = Literal["kubernetes", "aws", "sgp"]
+Need = Literal["kubernetes", "aws", "sgp", "netns"]
 
-FLAGS: dict[Need, str] = {"kubernetes": "--kubernetes", "aws": "--aws", "sgp": "--dr"}
+FLAGS: dict[Need, str] = {"kubernetes": "--kubernetes", "aws": "--aws", "sgp": "--dr", "netns": "--netns"}
 """What `muster sandbox up` is told for each part that a fault or an action cannot do without."""
 
 

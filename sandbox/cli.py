@@ -43,6 +43,7 @@ def cli() -> None:
 @click.option("--plant", default="", metavar="W01,W04", help="Build it with these weaknesses.")
 @click.option("--dr", is_flag=True, help="With a second region (sgp) that mirrors the first.")
 @click.option("--aws", is_flag=True, help="With a cloud of its own (moto): every node is an EC2 instance.")
+@click.option("--netns", is_flag=True, help="Every zone in a network namespace of its own (Linux, CAP_NET_ADMIN).")
 @click.option("--json", "as_json", is_flag=True, help="Print what `describe` prints.")
 @click.option("--owner-pid", type=int, help="Go down when this process dies.")
 @click.option(
@@ -55,14 +56,21 @@ def cli() -> None:
     "--kubernetes", is_flag=True, help="On its own Kubernetes: API server, scheduler, controllers, a node a zone."
 )
 def up(
-    plant: str, dr: bool, aws: bool, kubernetes: bool, as_json: bool, owner_pid: int | None, manifests: Path
+    plant: str,
+    dr: bool,
+    aws: bool,
+    netns: bool,
+    kubernetes: bool,
+    as_json: bool,
+    owner_pid: int | None,
+    manifests: Path,
 ) -> None:
     """Start it, and return when every instance is ready."""
     from sandbox.start import Wish, check_plants, owner_of
     from sandbox.start import up as start
 
     began = time.monotonic()
-    asked = {"kubernetes": kubernetes, "aws": aws, "sgp": dr}
+    asked = {"kubernetes": kubernetes, "aws": aws, "sgp": dr, "netns": netns}
     wish = Wish(manifests, check_plants(plant), tuple(name for name in asked if asked[name]), owner_of(owner_pid))
     box = Box.here()
     with box.locked():
@@ -75,6 +83,8 @@ def up(
     versions = ", ".join(f"{name} {version}" for name, version in shown["versions"].items())
     took = f"{count} instances ready in {time.monotonic() - began:.1f} s" if fresh else f"already up, {count} instances"
     click.echo(f"sandbox: {took} ({versions})", err=True)
+    if told := shown.get("netns"):
+        click.echo(f"sandbox: {len(told['zones'])} zones in namespaces, packets are lost by {told['rung']}", err=True)
 
 
 @cli.command()

@@ -4,7 +4,7 @@ One proxy per ordered pair "from>to". NATS dials its routes from both ends and k
 to cut two order-bus nodes from each other, both directions must be cut.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,10 @@ WAN_MS = 35
 On bare loopback an asynchronous mirror is never behind, and the loss of a region would seem to cost nothing. The
 latency is the sandbox's own (`wan-latency-…`), no fault: it is there before and after every run.
 """
+
+
+Listens = Callable[[Pod, Pod], str]
+"""The address on which Toxiproxy listens for what a pod sends to another."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ def build(
     hosts: Mapping[str, str],
     ports: Mapping[str, Mapping[str, int]],
     listen_ports: Sequence[int],
+    listens: Listens = lambda _source, _target: HOST,
 ) -> list[Link]:
     """The links of `pods`, which are on `hosts[instance]:ports[instance][name]`, on `listen_ports` in order."""
     return [
@@ -75,7 +80,7 @@ def build(
             source=source.name,
             target=target.name,
             group=group,
-            listen=f"{HOST}:{listen}",
+            listen=f"{listens(source, target)}:{listen}",
             upstream=f"{hosts[target.name]}:{ports[target.name][port]}",
         )
         for (source, target, group, port), listen in zip(pairs(pods), listen_ports, strict=True)

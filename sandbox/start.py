@@ -11,20 +11,23 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sandbox import links, names, nats, streams
 from sandbox.agent_client import agent_process, instances
 from sandbox.errors import BadUse, Refused, SandboxError
 from sandbox.exchange.plants import KNOWN
 from sandbox.home import CHECKOUT, Box, read_json, write_json
-from sandbox.node.pods import parts_of
+from sandbox.node.pods import Pod, parts_of
 from sandbox.node.processes import MARK
 from sandbox.node.resolve import Resolver
 from sandbox.node.source import StaticPods, files
 from sandbox.parts import KUBERNETES, PARTS, Found, ensure_all
 from sandbox.stop import down
 from sandbox.topology import BUS, Topology, describe, lay_out
+
+if TYPE_CHECKING:
+    from sandbox.netns.plan import Layout
 
 READY_S = 30.0
 _CLUSTER_S = 120.0  # an agent that starts a control plane first
@@ -41,6 +44,8 @@ class Wish:
     plant: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     owner_pid: int | None = None
+    rung: str | None = None
+    """With netns: how packets are to be lost, instead of the best way that works here."""
 
     @property
     def kubernetes(self) -> bool:
@@ -67,7 +72,7 @@ def up(box: Box, wish: Wish, say: Callable[[str], None]) -> dict[str, Any] | Non
             raise Refused(f"up: the sandbox is up without {', '.join(sorted(missing))}; first: muster sandbox down")
         return None
     pods = StaticPods(wish.manifests, wish.features).pods()
-    topology = lay_out(pods)
+    topology = lay_out(pods, _namespaces(wish, pods) if "netns" in wish.features else None)
     wanted = parts_of(pods)
     needed = [part for part in PARTS if part.name in wanted] + [*(KUBERNETES[:-1] if wish.kubernetes else ())]
     parts = {found.part: found for found in ensure_all(needed, say)}
@@ -79,6 +84,15 @@ def up(box: Box, wish: Wish, say: Callable[[str], None]) -> dict[str, Any] | Non
         raise
 
 
+def _namespaces(wish: Wish, pods: Sequence[Pod]) -> "Layout":
+    """Where the zones will be. Raises Refused where this machine cannot have them."""
+    from sandbox.netns import plan, probe
+
+    if wish.kubernetes:
+        raise Refused("up: --netns and --kubernetes do not go together: a scheduler moves pods from zone to zone")
+    return plan.layout(sorted({pod.zone for pod in pods if pod.zone}), *probe.find(wish.rung))
+
+
 def _start(box: Box, wish: Wish, topology: Topology, parts: Mapping[str, Found]) -> dict[str, Any]:
     described = _write_files(box, wish, topology, parts)
     resolver = Resolver(box, _state(described, parts))
@@ -86,6 +100,8 @@ def _start(box: Box, wish: Wish, topology: Topology, parts: Mapping[str, Found])
         resolver.runnable(pod)
     agent = _start_agent(box, wish)
     _wait_for_agent(box, agent, _CLUSTER_S if wish.kubernetes else READY_S)
+    if topology.netns is not None:
+        described["netns"] = (read_json(box.agent_file) or {})["netns"]
     objects = _to_kubernetes(box, wish, described) if wish.kubernetes else []
     if topology.regions():
         asyncio.run(_provision(topology, lambda: agent.poll() is None))

@@ -19,7 +19,8 @@ def down(box: Box) -> bool:
 
     Raises SandboxError naming the processes that would not end.
     """
-    ran = box.state() is not None
+    state = box.state()
+    ran = state is not None
     agent = agent_process(box)
     if agent is not None:
         _ask_to_end(agent)
@@ -32,6 +33,10 @@ def down(box: Box) -> bool:
         raise SandboxError(
             f"down: these processes do not end: {names}; end them with: kill -9 {names.replace(',', '')}"
         )
+    if state and state["describe"].get("netns"):
+        from sandbox.netns.build import wait_gone
+
+        wait_gone(state["describe"])
     box.sweep()
     return ran or bool(left)
 

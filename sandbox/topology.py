@@ -3,13 +3,16 @@
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import Refused
 from sandbox.home import Box
-from sandbox.links import HOST, Link, build, pairs
+from sandbox.links import HOST, Link, Listens, build, pairs
 from sandbox.node.pods import Pod
 from sandbox.ports import allocate, is_free
+
+if TYPE_CHECKING:
+    from sandbox.netns.plan import Layout
 
 _HTTP_PORTS = ("http", "api")
 _AUDITED = "matching-engine"
@@ -27,6 +30,7 @@ class Topology:
     ports: Mapping[str, Mapping[str, int]]
     agent_port: int
     links: tuple[Link, ...]
+    netns: "Layout | None" = None
 
     def of_service(self, service: str) -> list[Pod]:
         """The pods of one service, in order."""
@@ -45,22 +49,54 @@ class Topology:
         return list(dict.fromkeys(pod.region for pod in self.of_service(BUS)))
 
 
-def lay_out(pods: Sequence[Pod]) -> Topology:
-    """Give every pod and link its ports; raises Refused when a pinned port is in use, BadUse for a dangling dial."""
-    hosts = hosts_of(pods)
+def lay_out(pods: Sequence[Pod], netns: "Layout | None" = None) -> Topology:
+    """Give every pod and link its ports; raises Refused when a pinned port is in use, BadUse for a dangling dial.
+
+    With `netns` the zones are namespaces that are not there yet: every port of theirs is free.
+    """
+    hosts = hosts_of(pods) if netns is None else hosts_in(netns, pods)
     pinned = {port: (pod.name, name) for pod in pods for name, port in pod.pinned.items()}
+    here = {HOST} if netns is not None else {HOST, *hosts.values()}
     for port, (pod_name, name) in pinned.items():
-        if not is_free(port, hosts[pod_name]):
+        if hosts[pod_name] in here and not is_free(port, hosts[pod_name]):
             raise Refused(f"{pod_name}: port {port} ({name}) is in use; free it, or take hostPort out of the manifest")
     wanted = {_shared(pod, hosts[pod.name], name): 0 for pod in pods for name in pod.ports if name not in pod.pinned}
     links = len(pairs(pods))
-    given = allocate(1 + len(wanted) + links, tuple({HOST, *hosts.values()}), frozenset(pinned))
+    given = allocate(1 + len(wanted) + links, tuple(here), frozenset(pinned))
     wanted = dict(zip(wanted, given[1:], strict=False))
     ports = {
         pod.name: {name: pod.pinned.get(name) or wanted[_shared(pod, hosts[pod.name], name)] for name in pod.ports}
         for pod in pods
     }
-    return Topology(tuple(pods), hosts, ports, given[0], tuple(build(pods, hosts, ports, given[1 + len(wanted) :])))
+    listens = _listens(netns, pods, hosts)
+    made = tuple(build(pods, hosts, ports, given[1 + len(wanted) :], listens))
+    return Topology(tuple(pods), hosts, ports, given[0], made, netns)
+
+
+def hosts_in(netns: "Layout", pods: Sequence[Pod]) -> dict[str, str]:
+    """The address of each pod in the namespace of its zone; one that asks for none, or has no zone, stays outside."""
+    hosts: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    for pod in pods:
+        if pod.zone is None or not pod.has_own_host:
+            hosts[pod.name] = HOST
+            continue
+        number = counts[pod.zone] = counts.get(pod.zone, -1) + 1
+        hosts[pod.name] = netns.pod(pod.zone, number)
+    return hosts
+
+
+def _listens(netns: "Layout | None", pods: Sequence[Pod], hosts: Mapping[str, str]) -> Listens:
+    """Where Toxiproxy listens for a link: on this host, or on what leads from the one zone to the other."""
+    inside = {pod.name: pod.zone for pod in pods if pod.zone and hosts[pod.name] != HOST}
+
+    def listens(source: Pod, target: Pod) -> str:
+        if netns is None or source.name not in inside:
+            return HOST
+        here, there = inside[source.name], inside.get(target.name)
+        return netns.gate(here) if there is None else netns.pair(here, there)
+
+    return listens
 
 
 def hosts_of(pods: Sequence[Pod]) -> dict[str, str]:
@@ -104,7 +140,7 @@ def describe(
             if (zone := pod.zone.removeprefix(f"{pod.region}-")) not in zones:
                 zones.append(zone)
     toxiproxy = topology.addresses("links", "api")
-    return {
+    described: dict[str, Any] = {
         "state": "starting",
         "id": box_id,
         "dir": str(box.root),
@@ -125,6 +161,10 @@ def describe(
         "venue": _venue(topology, box),
         "versions": dict(versions),
     }
+    if topology.netns is not None:  # others have no such key: what they print stays as it was
+        described["netns"] = topology.netns.described()
+        described["venue"]["networks"] = [str(topology.netns.network)]
+    return described
 
 
 def _venue(topology: Topology, box: Box) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from functools import cache
 from typing import Protocol
 
 from loadgen import dnsmessage
+from loadgen.engine.here import Here
 
 MS = 1_000_000
 AGAIN_NS = 300 * MS
@@ -70,10 +71,10 @@ class _Asked:
 
 
 class _Cache:
-    """Addresses until they are no longer valid; with `here_only` none but this machine's."""
+    """Addresses until they are no longer valid; with `only` none but those for which it holds."""
 
-    def __init__(self, here_only: bool) -> None:
-        self._here_only = here_only
+    def __init__(self, only: Here | None) -> None:
+        self._only = only
         self._known: dict[str, tuple[tuple[str, ...], int]] = {}
 
     def valid(self, host: str, now_ns: int) -> tuple[str, ...] | None:
@@ -81,7 +82,7 @@ class _Cache:
         return addresses if now_ns < until_ns else None
 
     def keep(self, host: str, addresses: tuple[str, ...], until_ns: int) -> Found:
-        elsewhere = [one for one in addresses if self._here_only and not ipaddress.ip_address(one).is_loopback]
+        elsewhere = [one for one in addresses if self._only is not None and not self._only(one)]
         if elsewhere:
             return Found(host, reason=f"{host} leads to {elsewhere[0]}, which is not on this machine")
         self._known[host] = addresses, until_ns
@@ -92,13 +93,13 @@ class ResolverNames:
     """Asks one resolver, "host:port" by address, over UDP; ports and questions are drawn at random."""
 
     def __init__(
-        self, resolver: str, *, here_only: bool = False, make_socket: Callable[..., socket.socket] = socket.socket
+        self, resolver: str, *, only: Here | None = None, make_socket: Callable[..., socket.socket] = socket.socket
     ) -> None:
         host, _, port = resolver.rpartition(":")
         self._resolver, self._peer = resolver, (host.strip("[]"), int(port))
         self._make_socket = make_socket
         self._socket: socket.socket | None = None
-        self._cache = _Cache(here_only)
+        self._cache = _Cache(only)
         self._asked: dict[str, _Asked] = {}
         self._found: list[Found] = []
         self._rng = random.SystemRandom()
@@ -183,8 +184,8 @@ class ResolverNames:
 class SystemNames:
     """Asks the system, each name on a real thread of its own that `spawn` starts: its answer may take half a minute."""
 
-    def __init__(self, spawn: Callable[[Callable[[], None]], object], *, here_only: bool = False) -> None:
-        self._spawn, self._cache = spawn, _Cache(here_only)
+    def __init__(self, spawn: Callable[[Callable[[], None]], object], *, only: Here | None = None) -> None:
+        self._spawn, self._cache = spawn, _Cache(only)
         self._asked: set[str] = set()
         self._answers: list[tuple[str, tuple[str, ...], str]] = []  # appended by threads, which is atomic
 

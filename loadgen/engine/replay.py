@@ -20,6 +20,7 @@ from loadgen.config import LoadConfig
 from loadgen.engine import tls
 from loadgen.engine.core import Engine, State
 from loadgen.engine.files import LoadFiles
+from loadgen.engine.here import here
 from loadgen.engine.live import Live
 from loadgen.engine.names import Names, ResolverNames, SystemNames
 from loadgen.engine.ops import Decided
@@ -200,10 +201,10 @@ class Replay:
     def _names(self, make_socket: Callable[..., socket.socket]) -> Names:
         """By the venue's own resolver where it names one."""
         asked = resolver_of(self._config.venue)
-        here_only = str(self._config.venue["type"]) in SANDBOXES
+        only = here(self._config.venue.get("networks") or ()) if str(self._config.venue["type"]) in SANDBOXES else None
         if asked is None:
-            return SystemNames(self._spawn, here_only=here_only)
-        return ResolverNames(asked, here_only=here_only, make_socket=make_socket)
+            return SystemNames(self._spawn, only=only)
+        return ResolverNames(asked, only=only, make_socket=make_socket)
 
     def _recorded(self) -> Trace:
         """What is played: the trace behind its transforms, as far as the venue can be sent it."""
@@ -215,7 +216,7 @@ class Replay:
         recorded, self._wire, left_out = wire_for(
             recorded, lambda part: venue.wire(part, config.run_id, config.venue, config.seed)
         )
-        check_loopback(kind, self._wire, resolver_of(config.venue))
+        check_loopback(kind, self._wire, resolver_of(config.venue), config.venue.get("networks") or ())
         self._live.business = self._wire.business
         if left_out and first:
             write_atomic(self._run.load / "left-out.json", orjson.dumps(left_out))

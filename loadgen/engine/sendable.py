@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +11,7 @@ import pyarrow as pa
 from drills.errors import DefinitionError, Refused
 from loadgen import trace as traces
 from loadgen import venues
+from loadgen.engine.here import here
 from loadgen.engine.names import is_address
 from loadgen.trace import Trace
 from loadgen.venues.wire import Wire
@@ -48,21 +48,15 @@ def _only(trace: Trace, kinds: frozenset[str] | set[str]) -> Trace:
     return traces.of(trace.name, table, trace.grid, trace.provenance, trace.duration_ns)
 
 
-def check_loopback(venue_type: str, wire: Wire, resolver: str | None = None) -> None:
+def check_loopback(venue_type: str, wire: Wire, resolver: str | None = None, networks: Sequence[str] = ()) -> None:
     """Raise Refused where something that calls itself the sandbox is not on this machine.
 
     Names that a resolver of this machine knows pass; where they lead is looked at when they are dialled.
     """
-    known_here = resolver is not None and _is_loopback(resolver.rpartition(":")[0])
+    is_here = here(networks)
+    known_here = resolver is not None and is_here(resolver.rpartition(":")[0])
     for endpoint in wire.endpoints if venue_type in SANDBOXES else ():
-        if not _is_loopback(endpoint.host) and (is_address(endpoint.host) or not known_here):
+        if not is_here(endpoint.host) and (is_address(endpoint.host) or not known_here):
             raise Refused(
                 "environment", f"venue {venue_type} at {endpoint} is not on this machine; nothing was touched"
             )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

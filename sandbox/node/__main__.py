@@ -14,6 +14,7 @@ import psutil
 from sandbox.errors import SandboxError
 from sandbox.home import Box
 from sandbox.node.agent import Agent, say
+from sandbox.node.instance import Children
 from sandbox.node.resolve import Resolver
 from sandbox.node.source import StaticPods, files
 
@@ -27,6 +28,11 @@ async def _serve(box: Box, manifests: Path, owner_pid: int | None) -> None:
     except psutil.NoSuchProcess:
         say(f"owner {owner_pid} is gone already: nothing is started")
         return
+    if told := state["describe"].get("netns"):
+        from sandbox.netns.build import build
+
+        told, _holders = build(box, state["describe"], Children(box.children_file).add)  # they end with this process
+        state["describe"]["netns"] = told
     resolver = Resolver(box, state, os.environ.pop("MUSTER_PLANT", ""))
     features = state["describe"]["features"]
     port = urlsplit(state["describe"]["agent"]).port or 0
@@ -35,7 +41,10 @@ async def _serve(box: Box, manifests: Path, owner_pid: int | None) -> None:
 
         await serve(box, state, files(manifests, features), resolver, port, owner)
         return
-    await Agent(box, StaticPods(manifests, features).pods(), resolver).serve(port, owner)
+    agent = Agent(box, StaticPods(manifests, features).pods(), resolver)
+    if told:
+        agent.facts["netns"] = told
+    await agent.serve(port, owner)
 
 
 def main(argv: list[str]) -> int:

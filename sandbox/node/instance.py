@@ -235,7 +235,7 @@ class Instance:
         try:
             argv, env = self._overrides.argv(self.spec.argv, self.spec.cwd), self._overrides.env(self.spec.env)
             self._started_with = self._overrides.all()
-            self._proc = spawn(argv, env, self.spec.cwd, self.spec.log)
+            self._proc = spawn((*self.spec.enter, *argv), env, self.spec.cwd, self.spec.log)
         except OSError as error:
             with self.spec.log.open("a") as log:
                 log.write(f"cannot run {self.spec.argv[0]}: {error.strerror}\n")

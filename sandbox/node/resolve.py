@@ -35,6 +35,8 @@ class Runnable:
     ready_port: int | None
     restart_policy: str
     grace_s: float
+    enter: tuple[str, ...] = ()
+    """Words before `argv` that start it in the namespace of its zone."""
 
 
 class Resolver:
@@ -71,7 +73,15 @@ class Resolver:
             ready_port=ports[pod.readiness.port] if pod.readiness else None,
             restart_policy=pod.restart_policy,
             grace_s=pod.grace_s,
+            enter=self._enter(pod),
         )
+
+    def _enter(self, pod: Pod) -> tuple[str, ...]:
+        if not self.described.get("netns"):
+            return ()
+        from sandbox.netns.build import enter
+
+        return enter(self.described, pod.zone, self.hosts[pod.name])
 
     def fill(self, pod: Pod, text: str) -> str:
         """`text` with every reference replaced; raises BadUse naming pod and reference."""

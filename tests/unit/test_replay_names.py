@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from drills.errors import DefinitionError, Refused
 from loadgen import dnsmessage
+from loadgen.engine.here import here
 from loadgen.engine.names import AGAIN_NS, ANSWER_NS, MS, Found, ResolverNames, SystemNames
 from loadgen.engine.sendable import check_loopback
 from loadgen.engine.signals import Up
@@ -133,7 +134,7 @@ def test_a_resolver_that_is_not_there_fails_at_once(wire: Wire) -> None:
 
 def test_a_sandbox_is_never_looked_for_on_other_machines(wire: Wire) -> None:
     wire.zone.put(API, {"ttl": 5, "values": ["127.0.0.1", "192.0.2.7"]})
-    names = names_of(wire, here_only=True)
+    names = names_of(wire, only=here())
     names.look(API, 0)
     assert names.poll(1) == [Found(API, reason=f"{API} leads to 192.0.2.7, which is not on this machine")]
     assert names.look(API, 2) is None
