@@ -119,7 +119,9 @@ class Cluster:
             return int(answer.status), json.loads(answer.data or b"null")
         except ApiException as error:
             if not error.status:  # no answer: the package wraps failures of TLS
-                raise httpjson.Unreachable(self.server + path, " ".join(_reason(error).split())) from error
+                raise httpjson.Unreachable(
+                    self.server + path, " ".join(_reason(error).split()), refused=False
+                ) from error
             return int(error.status), _reason(error)
         except (HTTPError, ssl.SSLError, OSError) as error:
             refused = "refused" in str(error).lower()

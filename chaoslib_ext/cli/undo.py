@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 
@@ -21,6 +22,9 @@ BY = "muster undo"
 END_S = 90.0
 FROZEN_S = 2.0
 """A guardian answers within a millisecond, whatever it undoes meanwhile."""
+
+RELEASED_S = 10.0
+"""A guardian that is killed shows as ended before the kernel has taken its lock: its threads end after it."""
 
 
 @click.command()
@@ -81,7 +85,10 @@ def undo_run(marker: Marker, give_up_s: float) -> list[ledger.Entry]:
             client.undo(by=BY, end=True)
         except FaultError as error:
             click.echo(f"{marker.run_id}: {error}; playing its ledger from here", err=True)
-            processes.end([marker.guardian] if marker.guardian else [], 1.0)
+            # not asked to end: woken up, it would undo beside us
+            known = [marker.guardian] if marker.guardian else []
+            processes.send(known, signal.SIGKILL)
+            processes.wait_gone(known, RELEASED_S)
         else:
             _await_end(marker)
             return _report(marker, ledger.read(marker.ledger))
@@ -104,7 +111,7 @@ def _play(marker: Marker, give_up_s: float) -> list[ledger.Entry]:
         return []
     book = ledger.Ledger(marker.ledger, marker.run_id)
     try:
-        lock(book)
+        lock(book, RELEASED_S)
         player = Player(book, give_up_s=give_up_s, say=lambda text: click.echo(text, err=True))
         if not marker.supervised:
             takeover.expect_the_end(player, book.book)

@@ -319,12 +319,18 @@ class Guardian:
         known.with_guardian(processes.me(), kept).save(self._marker_path)
 
 
-def lock(ledger: Ledger) -> None:
+def lock(ledger: Ledger, patience_s: float = 0.0) -> None:
     """Become the only writer; the lock ends with the process. Raises LedgerError where another one lives."""
-    try:
-        fcntl.flock(ledger.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise LedgerError(f"{ledger.path}: another guardian or `muster undo` is at work on it") from error
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(ledger.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= deadline:
+                raise LedgerError(f"{ledger.path}: another guardian or `muster undo` is at work on it") from error
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _expired(entry: Entry) -> bool:
