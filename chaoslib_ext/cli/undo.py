@@ -34,7 +34,7 @@ RELEASED_S = 10.0
 def command(run: str | None, everything: bool, give_up: str) -> None:
     """Undo what RUN (an id or a run directory) left open; exit 0 when nothing is, 6 with the commands by hand.
 
-    A run that was aborted in a phase to be held is undone only where it is named; --all leaves it, and says so.
+    That goes for a run that was aborted in a phase to be held, too: whoever asks has decided.
     """
     if (run is None) == (not everything):
         raise UsageError("give a run, or --all")
@@ -45,10 +45,8 @@ def command(run: str | None, everything: bool, give_up: str) -> None:
     left: list[str] = []
     by_hand: list[str] = []
     for marker in _chosen(run):
-        if everything and ledger.read(marker.ledger).holding:
-            left += [f"{marker.run_id} (held: a person decides)"]
-            by_hand += [f"muster undo {marker.run_id}"]
-            continue
+        if everything and ledger.read(marker.ledger).holding and not marker.supervised:
+            click.echo(f"{marker.run_id}: was held for a person to decide; undone now", err=True)
         still = undo_run(marker, seconds)
         left += [f"{entry.fault_id} of {marker.run_id}" for entry in still]
         by_hand += ledger.by_hand(still)
