@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from chaoslib_ext import httpjson
+from chaoslib_ext import httpjson, late
 from drills.errors import ComponentError
 
 Act = Literal["kill", "release", "pause", "resume", "stop", "start"]
@@ -55,10 +55,13 @@ class Node:
 
 
 class AgentClient:
-    """Asks and orders one node agent. Raises ComponentError (agent, or what it refused) on every failure."""
+    """Asks and orders one node agent. Raises ComponentError (agent, or what it refused) on every failure.
 
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+    With a `tag` every order says so: one that arrives after the undo of that fault is refused.
+    """
+
+    def __init__(self, url: str, tag: str | None = None) -> None:
+        self.url, self._tag = url.rstrip("/"), tag
 
     def instances(self) -> tuple[Process, ...]:
         """All instances, as they are now."""
@@ -90,8 +93,9 @@ class AgentClient:
         return Process.parse(self._call("POST", path, {"key": key, **wanted}, timeout_s=ACT_S))
 
     def _call(self, method: str, path: str, body: object = None, timeout_s: float = QUICK_S) -> Any:  # noqa: ANN401 - JSON
+        headers = late.order(self._tag) if self._tag and method != "GET" else None
         try:
-            status, answer = httpjson.call(method, self.url + path, body, timeout_s=timeout_s)
+            status, answer = httpjson.call(method, self.url + path, body, timeout_s=timeout_s, headers=headers)
         except httpjson.Unreachable as error:
             raise ComponentError("node agent", f"{error}; is the sandbox up?") from error
         if status >= 300:

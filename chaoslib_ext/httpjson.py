@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import json
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -26,7 +27,14 @@ def segment(name: str) -> str:
     return quote(name, safe="")
 
 
-def call(method: str, url: str, body: object = None, *, timeout_s: float = 1.0) -> tuple[int, Any]:
+def call(
+    method: str,
+    url: str,
+    body: object = None,
+    *,
+    timeout_s: float = 1.0,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[int, Any]:
     """Send one request; return the status and the decoded JSON (text where it is not JSON, None where it is empty).
 
     `body` is sent as JSON. Raises Unreachable when there is no complete answer within about `timeout_s`.
@@ -36,7 +44,8 @@ def call(method: str, url: str, body: object = None, *, timeout_s: float = 1.0) 
     path = parts.path + (f"?{parts.query}" if parts.query else "")
     data = None if body is None else json.dumps(body).encode()
     try:
-        connection.request(method, path or "/", data, {"Content-Type": "application/json", "Connection": "close"})
+        said = {"Content-Type": "application/json", "Connection": "close", **(headers or {})}
+        connection.request(method, path or "/", data, said)
         answer = connection.getresponse()
         raw = answer.read()
     except ConnectionRefusedError as error:

@@ -90,8 +90,17 @@ def _phase_ended(data: Data) -> Shown | None:
     return phase, text if result == "ok" else f"{result}: {text}"
 
 
+ACTIONS = {
+    "heal": "heal: everything is undone now",
+    "fence-and-complete": "fence-and-complete: the SOP is brought to its end, fencing first, then everything is undone",
+    "hold": "hold: nothing is undone, a person decides",
+}
+
+
 def _abort(data: Data) -> Shown:
-    return "abort", f"by {'guard ' if data.get('guard') else ''}{data['by']}: {data['reason']}"
+    action = ACTIONS.get(str(data.get("action")))
+    by = f"by {'guard ' if data.get('guard') else ''}{data['by']}: {data['reason']}"
+    return "abort", f"{by}; {action}" if action else by
 
 
 def _load_ended(data: Data) -> Shown | None:

@@ -108,7 +108,11 @@ class World:
     @cached_property
     def agent(self) -> AgentClient:
         """The node agent."""
-        return AgentClient(str(self.describe["agent"]))
+        return AgentClient(str(self.describe["agent"]), self.tag)
+
+    def of_agent(self, **args: object) -> dict[str, Any]:
+        """Arguments of a recipe for the node agent: its address, and the tag under which it was given orders."""
+        return {"agent": self.agent.url, "tag": self.tag, **args}
 
     @cached_property
     def toxiproxy(self) -> LinkServer:

@@ -31,14 +31,14 @@ HEAL = "muster abort --heal\n"
 def command(run: str | None, within: str, heal: bool) -> None:
     """Stop RUN (an id or a run directory; the only one when left out), undo its faults, and wait until they are.
 
-    In a phase whose abort action is `hold` nothing is undone (exit 6): `--heal` says that it may be.
+    In a phase whose abort action is `hold` nothing is undone (exit 6): abort it again, or say `--heal` at once.
     """
     try:
         seconds = parse_duration(within)
     except ValueError as error:
         raise UsageError(f"--within: {error}") from error
     marker = _chosen(run)
-    if heal and not marker.supervised:
+    if (heal and not marker.supervised) or _held(marker):
         left = undo_run(marker, GIVE_UP_S)
         if left:
             raise UndoIncomplete([entry.fault_id for entry in left], ledger.by_hand(left))
@@ -49,7 +49,8 @@ def command(run: str | None, within: str, heal: bool) -> None:
     os.kill(marker.supervisor[0], signal.SIGTERM)
     left = _wait(marker, seconds)
     if left and ledger.read(marker.ledger).held:
-        raise UndoIncomplete([f"{entry.fault_id} (held)" for entry in left], [f"muster undo {marker.run_id}"])
+        names = [f"{entry.fault_id} of {marker.run_id} (held on purpose)" for entry in left]
+        raise UndoIncomplete(names, [f"muster undo {marker.run_id}"])
     if left:
         names = [f"{entry.fault_id} of {marker.run_id} ({entry.state})" for entry in left]
         raise UndoIncomplete(names, ledger.by_hand(left) or [f"muster undo {marker.run_id}"])
@@ -62,11 +63,18 @@ def _chosen(run: str | None) -> Marker:
         if found is None:
             raise UsageError(f"{run}: no such run is open; `muster runs` lists them")
         return found
-    running = [marker for marker in scope.markers() if marker.supervised]
+    everyone = scope.markers()
+    running = [one for one in everyone if one.supervised] or [one for one in everyone if _held(one)]
     if len(running) != 1:
         names = ", ".join(marker.run_id for marker in running)
         raise UsageError(f"name one of the running: {names}" if running else "nothing is running")
     return running[0]
+
+
+def _held(marker: Marker) -> bool:
+    """Whether it was stopped before, and left to a person: to abort it again is the decision."""
+    book = ledger.read(marker.ledger)
+    return book.held is not None and book.holding
 
 
 def _wait(marker: Marker, seconds: float) -> list[ledger.Entry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 
@@ -24,6 +25,9 @@ ALONE_S = 10.0
 FROZEN_S = 2.0
 """A guardian answers within a millisecond, whatever it undoes meanwhile."""
 
+RELEASED_S = 10.0
+"""A guardian that is killed shows as ended before the kernel has taken its lock: its threads end after it."""
+
 
 @click.command()
 @click.argument("run", required=False)
@@ -32,7 +36,7 @@ FROZEN_S = 2.0
 def command(run: str | None, everything: bool, give_up: str) -> None:
     """Undo what RUN (an id or a run directory) left open; exit 0 when nothing is, 6 with the commands by hand.
 
-    A run that was aborted in a phase to be held is undone only where it is named; --all leaves it, and says so.
+    That goes for a run that was aborted in a phase to be held, too: whoever asks has decided.
     """
     if (run is None) == (not everything):
         raise UsageError("give a run, or --all")
@@ -43,10 +47,8 @@ def command(run: str | None, everything: bool, give_up: str) -> None:
     left: list[str] = []
     by_hand: list[str] = []
     for marker in _chosen(run):
-        if everything and ledger.read(marker.ledger).holding:
-            left += [f"{marker.run_id} (held: a person decides)"]
-            by_hand += [f"muster undo {marker.run_id}"]
-            continue
+        if everything and ledger.read(marker.ledger).holding and not marker.supervised:
+            click.echo(f"{marker.run_id}: was held for a person to decide; undone now", err=True)
         still = undo_run(marker, seconds)
         left += [f"{entry.fault_id} of {marker.run_id}" for entry in still]
         by_hand += ledger.by_hand(still)
@@ -83,7 +85,10 @@ def undo_run(marker: Marker, give_up_s: float) -> list[ledger.Entry]:
             client.undo(by=BY, end=True)
         except FaultError as error:
             click.echo(f"{marker.run_id}: {error}; playing its ledger from here", err=True)
-            processes.end([marker.guardian] if marker.guardian else [], 1.0)
+            # not asked to end: woken up, it would undo beside us
+            known = [marker.guardian] if marker.guardian else []
+            processes.send(known, signal.SIGKILL)
+            processes.wait_gone(known, RELEASED_S)
         else:
             _await_end(marker)
             return _report(marker, ledger.read(marker.ledger))

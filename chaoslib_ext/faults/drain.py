@@ -19,10 +19,9 @@ BUS = "order-bus"
 
 def recipes(world: World, zones: Sequence[str]) -> list[Recipe]:
     """What is stopped in order starts again. To stand behind those of the nodes: without power nothing starts."""
-    agent = world.agent.url
     running = {one.name for one in world.agent.instances() if one.pid is not None}
     return [
-        {"verb": "agent.release", "args": {"agent": agent, "instance": one.name}}
+        {"verb": "agent.release", "args": world.of_agent(instance=one.name)}
         for one in _there(world, zones)
         if one.name in running
     ]

@@ -154,17 +154,13 @@ class Nodes(Part):
 
     def recipes(self) -> list[Recipe]:
         """Power on; what ran on it must run again."""
-        agent = self._world.agent.url
         running = {one.name for one in self._running}
         return [
             {
                 "verb": "agent.node_on",
-                "args": {
-                    "agent": agent,
-                    "node": node.name,
-                    "running": sorted(running.intersection(node.instances)),
-                    "within_s": BOOT_S,
-                },
+                "args": self._world.of_agent(
+                    node=node.name, running=sorted(running.intersection(node.instances)), within_s=BOOT_S
+                ),
             }
             for node in self._nodes
         ]

@@ -62,8 +62,7 @@ class NodeOff(Fault):
         for target in targets:
             on = self._running(nodes[target.name], running)
             self.remember(target.name, on)
-            args = {"agent": world.agent.url, "node": target.name, "running": sorted(on)}
-            found.append(Recipe(verb="agent.node_on", args=args))
+            found.append(Recipe(verb="agent.node_on", args=world.of_agent(node=target.name, running=sorted(on))))
         return [*self._owners(targets, world), *found]
 
     def _owners(self, targets: Sequence[Target], world: World) -> list[Recipe]:

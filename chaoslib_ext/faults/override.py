@@ -44,9 +44,8 @@ class OverrideFault(InstanceFault):
         found = self.observe(targets, world)
         for target, pid, _ in found:
             self.check(target, pid)
-        key, agent = world.tag, world.agent.url
         return [
-            {"verb": "agent.clear_override", "args": {"agent": agent, "instance": target.name, "key": key}}
+            {"verb": "agent.clear_override", "args": world.of_agent(instance=target.name, key=world.tag)}
             for target, _, _ in found
         ]
 

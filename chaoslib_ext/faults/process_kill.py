@@ -32,9 +32,8 @@ class ProcessKill(InstanceFault):
 
     def plan_undo(self, targets: Sequence[Target], world: World) -> list[Recipe]:
         """Release each: it ran before."""
-        agent = world.agent.url
         return [
-            {"verb": "agent.release", "args": {"agent": agent, "instance": target.name}}
+            {"verb": "agent.release", "args": world.of_agent(instance=target.name)}
             for target, _, _ in self.observe(targets, world)
         ]
 

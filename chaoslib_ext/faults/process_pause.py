@@ -32,11 +32,10 @@ class ProcessPause(InstanceFault):
 
     def plan_undo(self, targets: Sequence[Target], world: World) -> list[Recipe]:
         """Resume each process that runs now."""
-        agent = world.agent.url
         return [
             {
                 "verb": "agent.resume",
-                "args": {"agent": agent, "instance": target.name, "pid": pid, "start_time": start},
+                "args": world.of_agent(instance=target.name, pid=pid, start_time=start),
             }
             for target, pid, start in self.observe(targets, world)
         ]

@@ -42,9 +42,8 @@ class ProcessRestartStorm(InstanceFault):
 
     def plan_undo(self, targets: Sequence[Target], world: World) -> list[Recipe]:
         """End the storm, then release each: it ran before."""
-        agent = world.agent.url
         releases: list[Recipe] = [
-            {"verb": "agent.release", "args": {"agent": agent, "instance": target.name}}
+            {"verb": "agent.release", "args": world.of_agent(instance=target.name)}
             for target, _, _ in self.observe(targets, world)
         ]
         return [*releases, end_tagged(world)]

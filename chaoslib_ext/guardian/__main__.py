@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import signal
 import sys
 from pathlib import Path
 
 from chaoslib_ext.guardian.server import Guardian, Limits
 from drills.errors import MusterError
+
+NICE = -10
+"""Before the load, the exchange and everything else that is busy; only root may ask for it."""
 
 
 def main() -> int:
@@ -20,6 +25,8 @@ def main() -> int:
     parser.add_argument("--lease", type=float, required=True)
     parser.add_argument("--max-duration", type=float, required=True)
     args = parser.parse_args()
+    with contextlib.suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
     for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(signum, signal.SIG_IGN)
     try:

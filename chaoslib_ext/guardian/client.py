@@ -112,11 +112,15 @@ class GuardianClient:
         """Say what is to become of open faults should this run lose its supervisor: `heal` or `hold`; durable."""
         self._must("stance", stance=stance, phase=phase)
 
-    def hold(self, by: str) -> None:
-        """Leave what is open to a person: the guardian keeps it, whoever ends, until it is asked to undo."""
+    def hold(self, by: str) -> float:
+        """Leave what is open to a person: the guardian keeps it, whoever ends, until it is asked to undo.
+
+        Returns after how many seconds it undoes without being asked.
+        """
         answer = self._ask("hold", self._timeout_s, by=by)
         if not answer.get("ok"):
             raise FaultError(f"guardian: {answer.get('error', 'hold refused')}")
+        return float(answer["for_s"])
 
     def state(self) -> dict[str, Any]:
         """{"ok", "run_id", "pid", "over": why|null, "faults": [{"fault_id","state",…}]} for display."""

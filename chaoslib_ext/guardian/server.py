@@ -55,6 +55,7 @@ class Guardian:
         self._lease_until, self._max_until = now + limits.lease_s, now + limits.max_duration_s
         self._alone = False
         self._linger_until: float | None = now + LINGER_S if self._over else None
+        self._held_until: float | None = self._max_until if self._ledger.book.held else None
         self._listener = self._listen()
         self._wake_r, self._wake_w = os.pipe()
         self._ops: dict[str, Callable[[Answer], Answer]] = {
@@ -112,7 +113,8 @@ class Guardian:
                 self._hold(self._ledger.book.held or "the supervisor died")
             if self._terminate.is_set():
                 return self._end() if self._ledger.book.holding else self._last_act("the guardian was told to end")
-            if self._alone and not self._ledger.book.holding:
+            self._decide(now)
+            if self._alone and not (self._ledger.book.holding and self._held_until):
                 return self._last_act("nothing is held any more")
             self._timers(now)
             if self._linger_until is not None and now >= self._linger_until and not self._ledger.book.holding:
@@ -143,19 +145,33 @@ class Guardian:
     def _hold(self, by: str) -> None:
         """Undo nothing: past the point of no return that may be the disaster. Let nothing new begin, and say so."""
         book = self._ledger.book
-        self._over = self._over or by
         if book.held is None:
-            self._ledger.force("over", by=by)
-            self._ledger.force("held", by=by)
+            self._begin_hold(by)
         takeover.end_children(book)
         left = ", ".join(f"{entry.fault_id} ({entry.describe})" for entry in book.open())
-        to_stderr(f"HOLDING {left}: {by}; nothing is undone, a person decides: muster undo {book.run_id}")
+        said = f"a person decides: muster undo {book.run_id}; undone by itself after {self._limits.max_duration_s:g} s"
+        to_stderr(f"HOLDING {left}: {by}; nothing is undone, {said}")
 
     def _hold_asked(self, request: Answer) -> Answer:
-        self._over = str(request["by"])
-        self._ledger.force("over", by=self._over)
-        self._ledger.force("held", by=self._over)
-        return {"ok": True}
+        if self._ledger.book.held is None:
+            self._begin_hold(str(request["by"]))
+        return {"ok": True, "for_s": self._limits.max_duration_s}
+
+    def _begin_hold(self, by: str) -> None:
+        self._over = self._over or by
+        self._held_until = time.monotonic() + self._limits.max_duration_s
+        self._ledger.force("over", by=by)
+        self._ledger.force("held", by=by)
+
+    def _decide(self, now: float) -> None:
+        """What nobody decided about for as long as the run might have taken is undone all the same."""
+        if self._held_until is None or now < self._held_until:
+            return
+        self._held_until, by = None, f"nobody decided within {self._limits.max_duration_s:g} s"
+        if self._ledger.book.holding:
+            to_stderr(f"undoing what was held: {by}")
+            with self._undo_lock:
+                takeover.settle(self._player, takeover.undo_run(self._ledger, self._player, by), by)
 
     def _stance(self, request: Answer) -> Answer:
         if self._over is not None:

@@ -63,7 +63,8 @@ def settle(player: Player, entries: Sequence[Entry], by: str) -> None:
     """Look once more, a little later, and undo again what came back.
 
     A fault of which nobody said that it was applied may have a request under way that outlives who sent it: a busy
-    server carries it out when it comes to it. Those are looked at for longer.
+    server carries it out when it comes to it. Those are looked at for longer, unless whoever would carry it out knows
+    that it comes too late.
     """
     left = list(entries)
     deadline = time.monotonic() + LATE_S
@@ -72,7 +73,12 @@ def settle(player: Player, entries: Sequence[Entry], by: str) -> None:
         back = [entry for entry in left if not _gone(player, entry)]
         if back:
             player.undo([entry for entry in back if not entry.open], by)
-        left = [entry for entry in left if entry.issued_ns is None] if time.monotonic() < deadline else []
+        left = [entry for entry in left if _may_come_late(entry)] if time.monotonic() < deadline else []
+
+
+def _may_come_late(entry: Entry) -> bool:
+    told = all(recipe["verb"].startswith("agent.") and "tag" in recipe["args"] for recipe in entry.recipes)
+    return entry.issued_ns is None and not told
 
 
 def _gone(player: Player, entry: Entry) -> bool:

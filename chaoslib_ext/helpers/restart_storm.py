@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from chaoslib_ext import httpjson
+from chaoslib_ext import httpjson, late
 from chaoslib_ext.helpers.base import Helper
 
 
@@ -19,15 +19,15 @@ def main() -> int:
     done, turn = 0, time.monotonic()
     while helper.wanted() and (not times or done < times):
         for url in urls:
-            _kill(url)
+            _kill(url, helper.tag)
         done, turn = done + 1, turn + every
         helper.rest(turn - time.monotonic())
     return 0
 
 
-def _kill(url: str) -> None:
+def _kill(url: str, tag: str) -> None:
     try:
-        httpjson.call("POST", url, {"signal": "KILL", "hold": False}, timeout_s=5.0)
+        httpjson.call("POST", url, {"signal": "KILL", "hold": False}, timeout_s=5.0, headers=late.order(tag))
     except httpjson.Unreachable:
         return  # the next one may be taken; the undo does not hang on it
 

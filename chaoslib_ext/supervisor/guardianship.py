@@ -34,6 +34,7 @@ class Guardianship:
         self._stop = threading.Event()
         self.taken: str | None = None
         self.held = False
+        self.held_for_s = 0.0
         self.turn_ns, self._turn_within_s = time.monotonic_ns(), STUCK_S
         self.restarts = 0
         self._thread = threading.Thread(target=self._beat, daemon=True)
@@ -96,13 +97,16 @@ class Guardianship:
         self.client.settle()
 
     def hold(self, by: str) -> list[str]:
-        """Leave what is open to a person; the ids of these faults. A dead guardian is started again first."""
+        """Leave what is open to a person; the ids of these faults. A dead guardian is started again first.
+
+        `held_for_s` is then how long, until it undoes without being asked.
+        """
         self.turn_ns, self._turn_within_s = time.monotonic_ns(), ENDING_S
         if not self._process.alive():
             self.restart()
         left = [str(one["fault_id"]) for one in self.client.state().get("faults", []) if one["state"] not in CLOSED]
         if left:
-            self.client.hold(by)
+            self.held_for_s = self.client.hold(by)
             self.held = True
         return left
 

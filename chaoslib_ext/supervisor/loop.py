@@ -15,6 +15,7 @@ from drills.errors import ExitCode, FaultError, MusterError
 from drills.events import Kind
 from drills.model_phases import Phase, Step
 from drills.plan import Plan
+from drills.units import format_duration
 
 TURN_S = 0.1
 RUNNER_GRACE_S = 1.0
@@ -268,7 +269,9 @@ def hold(session: Session, by: str) -> bool:
     left = session.guardian.hold(by)
     if left:
         what, run = ", ".join(left), session.run.run_id
-        session.record.note(f"HELD: {what} is NOT undone, a person decides: `muster undo {run}` heals it")
+        end = f"`muster undo {run}`, or `muster abort {run}` again"
+        after = format_duration(round(session.guardian.held_for_s))
+        session.record.note(f"HELD: {what} stays in effect; to undo: {end}; it is undone by itself after {after}")
     return bool(left)
 
 

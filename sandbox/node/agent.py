@@ -2,7 +2,8 @@
 
 Loopback only: GET /metrics, /instances, /instances/NAME, /instances/NAME/metrics (order bus);
 POST /instances/NAME/{kill,release,pause,resume,stop,start}; POST /instances/NAME/override, DELETE …/override/KEY;
-GET /nodes, POST /nodes/NAME/{off,on}. Every POST answers the instance (or node) after the act and may be repeated.
+GET /nodes, POST /nodes/NAME/{off,on}. Every POST answers the instance (or node) after the act and may be repeated;
+one that says under which tag it was sent is refused (410) where that is over (sandbox/node/over.py).
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from sandbox.node import overrides
 from sandbox.node.bus_metrics import bus_metrics_text
 from sandbox.node.instance import Children, Instance
 from sandbox.node.nodes import add_routes, nodes_of
+from sandbox.node.over import Over
 from sandbox.node.pods import Pod
 from sandbox.node.processes import end_all, same_process
 from sandbox.node.resolve import Resolver
@@ -107,7 +109,7 @@ class Agent:
         self.over.set()
 
     def _routes(self) -> web.Application:
-        app = web.Application(middlewares=[errors_as_json])
+        app = web.Application(middlewares=[errors_as_json, Over().look])
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/instances", self._list)
         app.router.add_get("/instances/{name}", self._show)

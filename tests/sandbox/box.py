@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -89,13 +89,20 @@ class TestBox:
         described: dict[str, Any] = json.loads(done.stdout)
         return described
 
-    def call(self, method: str, path: str, body: object = None, base: str | None = None) -> tuple[int, Any]:
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        base: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, Any]:
         """One request to the agent (or to `base`): status and JSON."""
         state = orjson.loads((self.root / "state.json").read_bytes())["describe"]
         place = urlsplit(base or state["agent"])
         connection = http.client.HTTPConnection(place.hostname or "", place.port or 0, timeout=10)
         try:
-            connection.request(method, path, None if body is None else orjson.dumps(body))
+            connection.request(method, path, None if body is None else orjson.dumps(body), headers or {})
             answer = connection.getresponse()
             return answer.status, orjson.loads(answer.read() or b"null")
         finally:

@@ -2,8 +2,12 @@
 
 import os
 import signal
+import socket
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -224,3 +228,70 @@ def test_a_node_takes_all_that_runs_on_it_down_and_gives_back_what_was_not_held(
     box.act("rack-2", "release")
     until(lambda: all(box.view(f"rack-{n}")["ready"] for n in range(3)))
     assert box.call("POST", "/nodes/nope/off")[0] == 404
+
+
+def order(box: TestBox, path: str, tag: str, body: bytes) -> tuple[socket.socket, bytes]:
+    """Connect and send the head of an order under a tag; the connection and the body that is still to come."""
+    agent = urlsplit(box.describe()["agent"])
+    link = socket.create_connection((agent.hostname or "", agent.port or 0), 10)
+    words = [f"POST {path} HTTP/1.1", "Host: agent", f"Muster-Order: {tag} {time.monotonic_ns()}"]
+    link.sendall("\r\n".join([*words, f"Content-Length: {len(body)}", "", ""]).encode())
+    return link, body
+
+
+def status(link: socket.socket) -> int:
+    with link, link.makefile("rb") as answer:
+        return int(answer.readline().split()[1])
+
+
+HOLD = b'{"signal": "KILL", "hold": true}'
+
+
+def test_an_order_whose_body_comes_after_the_undo_is_refused(box: TestBox) -> None:
+    """As a runner leaves it that was killed, or frozen, in the middle of sending."""
+    pid = box.view("web-1")["pid"]
+    late, rest = order(box, "/instances/web-1/kill", "muster-r-f0", HOLD)
+    dark, rest_of_it = order(box, "/nodes/lab-a/off", "muster-r-f0", b"{}")
+    box.call("POST", "/instances/web-1/release", headers={"Muster-Over": f"muster-r-f0 {time.monotonic_ns()}"})
+    late.sendall(rest)
+    dark.sendall(rest_of_it)
+    assert (status(late), status(dark)) == (410, 410)
+    assert (box.view("web-1")["phase"], box.view("web-1")["pid"]) == ("running", pid)
+    assert box.view("rack-0")["phase"] == "running"
+    again, body = order(box, "/instances/web-1/kill", "muster-r-f0", HOLD)  # the same fault once more, after its undo
+    again.sendall(body)
+    assert status(again) == 200
+    assert box.act("web-1", "release")["pid"] != pid
+
+
+def test_what_a_frozen_agent_finds_when_it_wakes_leaves_nothing_down(box: TestBox) -> None:
+    """Order and undo wait in different sockets: whichever it takes first, the fault is over in the end."""
+    agent = box.agent()
+    agent.suspend()
+    try:
+        waiting = [order(box, "/instances/web-0/kill", f"muster-r-f{number}", HOLD) for number in range(8)]
+        for link, body in waiting:
+            link.sendall(body)
+        undos = [threading.Thread(target=undo, args=(box, f"muster-r-f{number}")) for number in range(8)]
+        for one in undos:
+            one.start()
+    finally:
+        agent.resume()
+    for one in undos:
+        one.join()
+    assert {status(link) for link, _ in waiting} <= {200, 410}
+    assert box.view("web-0")["phase"] in ("starting", "running")
+
+
+def undo(box: TestBox, tag: str) -> None:
+    box.call("POST", "/instances/web-0/release", headers={"Muster-Over": f"{tag} {time.monotonic_ns()}"})
+
+
+def test_a_tag_that_cannot_be_read_is_refused(box: TestBox) -> None:
+    for header in ("Muster-Order", "Muster-Over"):
+        code, said = box.call("POST", "/instances/web-0/pause", headers={header: "muster-r-f0 soon"})
+        assert (code, said["error"]) == (
+            400,
+            f"{header}: 'muster-r-f0 soon' is not TAG NS, NS being CLOCK_MONOTONIC in nanoseconds",
+        )
+    assert box.view("web-0")["phase"] in ("starting", "running")

@@ -177,9 +177,35 @@ def test_both_killed_then_muster_undo_from_any_folder(box: Exchange, start: Call
     assert muster("undo", "--all", cwd=Path("/")).returncode == 0
 
 
-@pytest.mark.parametrize("both", [False, True], ids=["guardian-lives", "both-killed"])
+def test_both_frozen_then_muster_undo_and_a_supervisor_that_wakes_up_undoes_nothing_again(
+    box: Exchange, start: Callable[..., Run], tmp_path: Path
+) -> None:
+    world = World.from_describe(box.describe())
+    before = world.snapshot()
+    run = start(CUT, PAUSE, RESTART="1")
+    for one in (run.guardian.pid, run.process.pid):
+        os.kill(one, signal.SIGSTOP)
+    done = muster("undo", "--all", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert World.diff(before, world.snapshot()) == []
+    assert run.ended([*run.children, run.guardian])
+    undone = [entry.undone_ns for entry in ledger.read(run.dir / "ledger.ndjson").entries]
+    run.process.send_signal(signal.SIGCONT)
+    again = until(lambda: _answers(run.client, not_pid=run.guardian.pid))
+    assert again["over"] == "muster undo"
+    run.guardian = psutil.Process(again["pid"])
+    run.kill()
+    until(lambda: nothing_left(run, before, world))
+    assert [entry.undone_ns for entry in ledger.read(run.dir / "ledger.ndjson").entries] == undone
+
+
+@pytest.mark.parametrize(
+    ("both", "words"),
+    [(False, ("abort",)), (False, ("abort", "--heal", "RUN")), (True, ("undo", "RUN")), (True, ("undo", "--all"))],
+    ids=["abort-again", "heal", "both-killed", "both-killed-all"],
+)
 def test_what_must_be_held_is_left_to_a_person(
-    both: bool, box: Exchange, start: Callable[..., Run], tmp_path: Path
+    both: bool, words: tuple[str, ...], box: Exchange, start: Callable[..., Run], tmp_path: Path
 ) -> None:
     world = World.from_describe(box.describe())
     before = world.snapshot()
@@ -192,12 +218,20 @@ def test_what_must_be_held_is_left_to_a_person(
     assert states(run) == [State.IN_EFFECT] * 2
     with pytest.raises(Refused, match=r"held: run .* left f1, f0 to a person on sandbox; run `muster undo 20260101"):
         scope.claim("20260102T000000Z-next", tmp_path / "next", ["sandbox"])
-    left = muster("undo", "--all", cwd=tmp_path)
-    assert (left.returncode, states(run)) == (6, [State.IN_EFFECT] * 2)
-    assert "(held: a person decides); undo by hand: muster undo 20260101T000000Z-test" in left.stderr
-    words = ("undo", run.dir.name) if both else ("abort", "--heal", run.dir.name)
-    assert muster(*words, cwd=tmp_path).returncode == 0
+    done = muster(*(run.dir.name if word == "RUN" else word for word in words), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     until(lambda: nothing_left(run, before, world))
+
+
+def test_what_nobody_decides_about_is_undone_in_the_end(box: Exchange, start: Callable[..., Run]) -> None:
+    world = World.from_describe(box.describe())
+    before = world.snapshot()
+    run = start(PAUSE, STANCE="hold", LONGEST="6")
+    run.kill()
+    until(lambda: ledger.read(run.dir / "ledger.ndjson").held)
+    assert states(run) == [State.IN_EFFECT]
+    until(lambda: nothing_left(run, before, world), 20)
+    assert ledger.read(run.dir / "ledger.ndjson").over == "nobody decided within 6 s"
 
 
 def test_a_run_that_is_to_be_held_leaves_its_guardian_behind(box: Exchange, tmp_path: Path) -> None:

@@ -13,12 +13,14 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterable
+from functools import cache
 
 from chaoslib_ext.guardian.verbs.base import Args, NotUndone, Verb, accepts
 
 __all__ = ["Args", "NotUndone", "Verb", "accepts", "find", "names", "preload"]
 
 
+@cache
 def planes() -> list[str]:
     """The first words of all verbs."""
     return [one.name for one in pkgutil.iter_modules(__path__) if one.name != "base"]

@@ -1,4 +1,7 @@
-"""Undo through the node agent: instances that were held down or stopped, nodes without power."""
+"""Undo through the node agent: instances that were held down or stopped, nodes without power.
+
+The `tag` of a recipe tells the agent that what was ordered under it before is over: it refuses what comes late.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from chaoslib_ext import httpjson, processes
+from chaoslib_ext import httpjson, late, processes
 from chaoslib_ext.guardian.verbs.base import TIMEOUT_S, Args, NotUndone, Verb, curl, get, order
 
 START_S = 8.0
@@ -16,11 +19,11 @@ START_S = 8.0
 
 
 class Release:
-    """`agent.release` {agent, instance}: a held-down instance may start again."""
+    """`agent.release` {agent, tag, instance}: a held-down instance may start again."""
 
     def undo(self, args: Args) -> None:
         """Release it; the agent starts it when it does not run."""
-        order("POST", _instance(args, "/release"), {})
+        order("POST", _instance(args, "/release"), {}, headers=_over(args))
 
     def observe(self, args: Args) -> str:
         """It runs: not held, not stopped, and its process lives."""
@@ -36,12 +39,12 @@ class Release:
 
 
 class Resume:
-    """`agent.resume` {agent, instance, pid, start_time}: a stopped process goes on."""
+    """`agent.resume` {agent, tag, instance, pid, start_time}: a stopped process goes on."""
 
     def undo(self, args: Args) -> None:
         """Ask the agent; where it is silent, signal the very process that was stopped."""
         try:
-            order("POST", _instance(args, "/resume"), {})
+            order("POST", _instance(args, "/resume"), {}, headers=_over(args))
         except (httpjson.Unreachable, NotUndone):
             if not processes.alive(int(args["pid"]), args["start_time"]):
                 raise
@@ -63,11 +66,11 @@ class Resume:
 
 
 class ClearOverride:
-    """`agent.clear_override` {agent, instance, key}: the instance runs again as its manifest says."""
+    """`agent.clear_override` {agent, tag, instance, key}: the instance runs again as its manifest says."""
 
     def undo(self, args: Args) -> None:
         """Take it away; one that is not there is fine. The agent starts the instance again behind its answer."""
-        order("DELETE", _instance(args, f"/override/{httpjson.segment(args['key'])}"))
+        order("DELETE", _instance(args, f"/override/{httpjson.segment(args['key'])}"), headers=_over(args))
 
     def observe(self, args: Args) -> str:
         """Neither wanted nor what its process was started with; and it runs, unless something else holds it.
@@ -88,11 +91,11 @@ class ClearOverride:
 
 
 class NodeOn:
-    """`agent.node_on` {agent, node, running}: the node has power, and what ran on it runs."""
+    """`agent.node_on` {agent, tag, node, running}: the node has power, and what ran on it runs."""
 
     def undo(self, args: Args) -> None:
         """Give it power; the agent starts what was not held down by itself."""
-        order("POST", f"{args['agent']}/nodes/{httpjson.segment(args['node'])}/on", {})
+        order("POST", f"{args['agent']}/nodes/{httpjson.segment(args['node'])}/on", {}, headers=_over(args))
 
     def observe(self, args: Args) -> str:
         """The node is on, and each process that ran on it before lives again."""
@@ -114,6 +117,10 @@ VERBS: dict[str, Verb] = {
     "agent.clear_override": ClearOverride(),
     "agent.node_on": NodeOn(),
 }
+
+
+def _over(args: Args) -> dict[str, str]:
+    return late.over(args.get("tag"))
 
 
 def _age_s(seen: Mapping[str, Any]) -> float:

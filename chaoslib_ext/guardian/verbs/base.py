@@ -41,9 +41,11 @@ def accepts(address: str, timeout_s: float = 0.5) -> bool:
     return True
 
 
-def order(method: str, url: str, body: object = None, *, missing_ok: bool = False) -> None:
+def order(
+    method: str, url: str, body: object = None, *, missing_ok: bool = False, headers: Mapping[str, str] | None = None
+) -> None:
     """Send it. Raises NotUndone on a status that is no success, httpjson.Unreachable."""
-    status, answer = httpjson.call(method, url, body, timeout_s=TIMEOUT_S)
+    status, answer = httpjson.call(method, url, body, timeout_s=TIMEOUT_S, headers=headers)
     if status >= 300 and not (missing_ok and status == 404):
         raise NotUndone(f"{method} {url} answered {status}: {answer}")
 
