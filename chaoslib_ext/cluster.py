@@ -127,8 +127,9 @@ class Cluster:
             return int(answer.status), json.loads(answer.data or b"null")
         except ApiException as error:
             if not error.status:  # no answer: the package wraps failures of TLS
-                said = " ".join(_reason(error).split())
-                raise httpjson.Unreachable(self.server + path, said, refused=False) from error
+                raise httpjson.Unreachable(
+                    self.server + path, " ".join(_reason(error).split()), refused=False
+                ) from error
             return int(error.status), _reason(error)
         except (HTTPError, ssl.SSLError, OSError) as error:
             refused = "refused" in str(error).lower()
