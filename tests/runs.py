@@ -389,15 +389,8 @@ def _closing_events(log: _Writer, spec: Spec, count: int) -> None:
         log.at(undone + 2 * MS, Kind.PHASE_STARTED, phase="failback", index=6)
         log.at(spec.end - NS, Kind.PHASE_ENDED, phase="failback", index=6, result=spec.failback, text=text)
     lag = _lag(spec)
-    log.at(
-        spec.end,
-        Kind.LOAD_ENDED,
-        offered=count,
-        answered=count,
-        lag_p99_ms=lag,
-        valid=not spec.slow_generator,
-        reason=None,
-    )
+    log.at(spec.end, Kind.LOAD_ENDED, offered=count, answered=count, lag_p99_ms=lag, valid=not spec.slow_generator,
+           reason=None)  # fmt: skip
     if spec.audit != "missing":
         whole = spec.audit == "complete"
         log.at(spec.end + NS, Kind.AUDIT, operations=count, commands=count, clients=2,

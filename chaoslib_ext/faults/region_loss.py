@@ -20,10 +20,11 @@ ENGINE, BUS = "matching-engine", "order-bus"
 
 @fault(
     "region.loss",
-    summary="Lose a region: the links of all its zones are cut and their nodes lose power in the same instant.",
-    proof="ports and links of the region refuse connections, its processes are gone, another region still answers",
-    undo="power the nodes on again, then open the links that were open: those of its engines to the bus only behind a "
-    "fence where another region leads by then",
+    summary="Lose a region: links are cut, nodes lose power, load-balancer targets leave, in the same instant.",
+    proof="ports and links of the region refuse connections, its processes are gone, its targets are out of their "
+    "groups, another region still answers",
+    undo="power the nodes on again, then open the links that were open (those of its engines to the bus only behind a "
+    "fence where another region leads by then) and register the targets that were registered",
     plane="composite",
     sample="site-dark: {region.loss: {region: tyo, mode: unplanned}}",
     needs={"sgp"},

@@ -13,9 +13,10 @@ from drills.errors import Refused
 
 @fault(
     "zone.loss",
-    summary="Lose a zone: its links are cut and its nodes lose power in the same instant.",
-    proof="ports and links of the zone refuse connections, its processes are gone, and other zones still answer",
-    undo="power the nodes on again, then open the links that were open",
+    summary="Lose a zone: links are cut, nodes lose power, load-balancer targets leave, in the same instant.",
+    proof="ports and links of the zone refuse connections, its processes are gone, its targets are out of their "
+    "groups, and other zones still answer",
+    undo="power the nodes on again, then open the links that were open and register the targets that were registered",
     plane="composite",
     sample="az-dark: {zone.loss: {zone: tyo-a, mode: unplanned}}",
 )

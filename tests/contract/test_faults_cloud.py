@@ -215,6 +215,8 @@ def test_a_lost_zone_without_targets_asks_nothing_of_its_load_balancers(box: Clo
 
 def test_a_name_that_the_account_holds_is_switched_there(box: CloudBox) -> None:
     before = box.world.snapshot()
+    with pytest.raises(FaultError, match=r"leads to tyo: clients would come straight back.*nothing was touched"):
+        sops.build("gateway.disconnect", {"region": "tyo"}).do(box.world)
     answered = {"tyo": {"127.11.1.9", "127.11.2.9"}, "sgp": {"127.12.1.9"}}
     for region, hosts in (("sgp", answered["sgp"]), ("sgp", answered["sgp"]), ("tyo", answered["tyo"])):
         assert "leads to" in sops.build("dns.switch", {"to": region}).do(box.world)
