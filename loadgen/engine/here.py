@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from drills.errors import DefinitionError
 
 TEST_NETWORKS = ipaddress.IPv4Network("198.18.0.0/15")
-"""Set aside for tests of networks (RFC 2544), and routed nowhere: a sandbox with networks of its own takes them here."""
+"""Set aside for tests of networks (RFC 2544), routed nowhere: a sandbox with networks of its own takes them here."""
 
 Here = Callable[[str], bool]
 
