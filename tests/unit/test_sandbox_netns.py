@@ -77,6 +77,9 @@ def test_a_scheduler_and_namespaces_do_not_go_together(tmp_path: Any) -> None:  
 
 def test_a_partition_asks_for_the_profile() -> None:
     assert needs.flags({"netns", "sgp"}) == ["--dr", "--netns"]
+    assert needs.of_use("network.partition", {"between": ["tyo", "sgp"]}) == {"netns", "sgp"}
+    assert needs.of_use("network.partition", {"from": "sgp-a", "to": "tyo-a"}) == {"netns", "sgp"}
+    assert needs.of_use("network.partition", {"zone": "tyo-a"}) == {"netns"}
     with pytest.raises(Refused, match=r"needs-netns.*muster sandbox up --netns.*nothing was touched"):
         needs.check({"features": []}, ["netns"], "apart")
 
