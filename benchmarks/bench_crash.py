@@ -189,7 +189,7 @@ def main() -> int:
     parser.add_argument("--peer", type=int, help="strikes on plain chaos run; as many by default")
     parser.add_argument("--whole", type=int, default=1, help="kills of each process of whole runs with traffic")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
-    parser.add_argument("--features", default="", help="parts of the sandbox: kubernetes, aws, sgp")
+    parser.add_argument("--features", default="", help="parts of the sandbox: kubernetes, aws, sgp, netns")
     parser.add_argument("--keep", metavar="DIR", help="keep everything there")
     args = parser.parse_args()
     print(f"seed {args.seed}", flush=True)

@@ -10,17 +10,29 @@ from drills.errors import Refused
 from drills.model import Drill, Experiment, Sop
 from drills.registry import FLAGS, Need
 
+_SECOND: Need = "sgp"
+"""The region that comes with a flag; everything in it has a name that begins with it."""
+
 
 def of_faults(names: Collection[str]) -> frozenset[Need]:
     """What these faults need together."""
     return frozenset(need for name in names if name in registry.faults for need in registry.faults[name].needs)
 
 
+def of_use(name: str, params: Mapping[str, Any]) -> frozenset[Need]:
+    """What one use of a fault needs: what the fault does, and the second region where it names a place there."""
+    values = [one for value in params.values() for one in (value if isinstance(value, list | tuple) else (value,))]
+    elsewhere = any(isinstance(one, str) and (one == _SECOND or one.startswith(f"{_SECOND}-")) for one in values)
+    return of_faults([name]).union(("sgp",) if elsewhere else ())
+
+
 def of_definition(definition: Drill | Experiment, sops: Collection[Sop] = ()) -> frozenset[Need]:
     """What the faults of a definition and the actions of its SOPs need."""
     actions = {name for sop in sops for step in sop.steps for name in step.do or {}}
-    faults = of_faults([spec.name for spec in definition.faults.values()])
-    return faults.union(*(registry.actions[name].needs for name in actions if name in registry.actions))
+    faults = [of_use(spec.name, spec.params) for spec in definition.faults.values()]
+    return frozenset[Need]().union(
+        *faults, *(registry.actions[name].needs for name in actions if name in registry.actions)
+    )
 
 
 def flags(needs: Collection[str]) -> list[str]:

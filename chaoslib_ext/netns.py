@@ -6,13 +6,15 @@ uses this module too, so it stays with the standard library and psutil.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import socket
 import subprocess
 import threading
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,6 +33,7 @@ LOST_TABLE = 66
 
 _FIRST, _NUMBERS = 1000, 28000
 _IP_S = 5.0
+_PR_SET_PDEATHSIG = 1
 
 
 class ZoneGone(Exception):
@@ -75,8 +78,11 @@ def number(tag: str) -> int:
 
 
 def ip(namespace: str, lines: Sequence[str]) -> None:
-    """Run lines of `ip -batch` in a namespace, none after one that fails. Raises ZoneGone with what it said."""
-    _run(namespace, ["-batch", "-"], "\n".join([*lines, ""]))
+    """Run lines of `ip -batch` in a namespace, none after one that fails. Raises ZoneGone with what it said.
+
+    It ends with us: what was begun by a run that died must not come after its undo.
+    """
+    _run(namespace, ["-batch", "-"], "\n".join([*lines, ""]), _die_with_us())
 
 
 def left(namespace: str, rung: str, mark: int) -> list[str]:
@@ -125,10 +131,27 @@ def _shown(namespace: str, *words: str) -> list[dict[str, Any]]:
     return [row for row in json.loads(_run(namespace, ["-j", *words]) or "[]") if row]
 
 
-def _run(namespace: str, words: Sequence[str], given: str | None = None) -> str:
+def _die_with_us() -> Callable[[], None]:
+    """For a child: the kernel kills it when we die."""
+    prctl: Any = ctypes.CDLL(None).prctl  # looked up before the fork: nothing but system calls after it
+    parent = os.getpid()
+
+    def arm() -> None:
+        prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != parent:  # we died between fork and prctl
+            os._exit(1)
+
+    return arm
+
+
+def _run(
+    namespace: str, words: Sequence[str], given: str | None = None, before: Callable[[], None] | None = None
+) -> str:
     argv = ["nsenter", f"--net={namespace}", "ip", *words]
     try:
-        done = subprocess.run(argv, input=given, capture_output=True, text=True, timeout=_IP_S, check=False)
+        done = subprocess.run(
+            argv, input=given, capture_output=True, text=True, timeout=_IP_S, check=False, preexec_fn=before
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ZoneGone(f"{namespace}: ip {words[0]}: {error}") from error
     if done.returncode:

@@ -17,7 +17,6 @@ from drills.evidence import sha256_file
 from drills.loader import Definition, load_sops
 from drills.model import Drill, Environment, Experiment, Load
 from drills.plan import LIMITS_MS, Plan, PlannedEnvironment, PlannedFault, PlannedTrace, make_plan
-from drills.registry import Need
 from loadgen import config
 from loadgen import trace as traces
 
@@ -32,7 +31,7 @@ class WorldResolver:
     def resolve(self, fault_id: str, fault: str, params: Mapping[str, Any]) -> PlannedFault:
         """Targets, words and undo; raises Refused `target-matches-nothing`."""
         built = build(fault, params)
-        needs.check(self._world.describe, _needs(fault), f"{fault_id} ({fault})")
+        needs.check(self._world.describe, needs.of_use(fault, params), f"{fault_id} ({fault})")
         targets = built.targets(self._world)
         return PlannedFault(
             id=fault_id,
@@ -41,7 +40,7 @@ class WorldResolver:
             targets=tuple(targets),
             describe=built.describe(targets),
             undo_text=built.undo_text,
-            needs=tuple(sorted(_needs(fault))),
+            needs=tuple(sorted(needs.of_use(fault, params))),
         )
 
 
@@ -61,12 +60,8 @@ class WordsResolver:
             params=_dump(built),
             describe=words,
             undo_text=built.undo_text,
-            needs=tuple(sorted(_needs(fault))),
+            needs=tuple(sorted(needs.of_use(fault, params))),
         )
-
-
-def _needs(fault: str) -> frozenset[Need]:
-    return needs.of_faults([fault])
 
 
 def _dump(fault: Fault) -> dict[str, Any]:

@@ -44,7 +44,7 @@ PHRASES = {
     "network.timeout": "link {link} swallowed what was sent",
     "network.reset": "connections of link {link} were reset",
     "network.slow-close": "connections of link {link} closed late",
-    "network.partition": "{subject} was partitioned",
+    "network.partition": "the network was partitioned ({subject})",
     "network.flap": "link {link} flapped",
     "cloud.instance-stop": "instance {subject} was stopped",
     "cloud.zone-isolate": "zone {subject} was cut off",

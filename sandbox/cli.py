@@ -84,7 +84,10 @@ def up(
     took = f"{count} instances ready in {time.monotonic() - began:.1f} s" if fresh else f"already up, {count} instances"
     click.echo(f"sandbox: {took} ({versions})", err=True)
     if told := shown.get("netns"):
-        click.echo(f"sandbox: {len(told['zones'])} zones in namespaces, packets are lost by {told['rung']}", err=True)
+        from sandbox.netns.plan import WAYS
+
+        way = WAYS[told["rung"]]
+        click.echo(f"sandbox: {len(told['zones'])} zones in network namespaces, packets can be lost by {way}", err=True)
 
 
 @cli.command()

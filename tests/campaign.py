@@ -45,6 +45,7 @@ SETTLE_S = 90.0
 DRAWS: dict[str, tuple[dict[str, Any], ...]] = {
     "network.cut": ({"link": "gateway-engine"}, {"link": "engine-bus"}),
     "network.latency": ({"link": "gateway-engine", "ms": 20}, {"link": "engine-bus", "ms": 5, "toward": "down"}),
+    "network.partition": ({"between": ["tyo-a", "tyo-b"]}, {"zone": "tyo-b"}, {"from": "tyo-c", "to": "tyo-a"}),
     "process.kill": ({"instance": "gateway-0"}, {"service": "matching-engine", "role": "primary"}),
     "process.pause": ({"instance": "gateway-1"}, {"service": "matching-engine", "role": "primary"}),
 }

@@ -42,7 +42,7 @@ def prepare(context: Context, fault_id: str, name: str, params: dict[str, object
     Raises Refused (no target), FaultError (nothing to prove, or no guardian): then nothing was touched.
     """
     fault = build(name, params)
-    needs.check(context.world.describe, needs.of_faults([name]), f"{fault_id} ({name})")
+    needs.check(context.world.describe, needs.of_use(name, params), f"{fault_id} ({name})")
     world = context.world.tagged(context.run_id, fault_id)
     targets = fault.targets(world)
     recipes = fault.plan_undo(targets, world)

@@ -102,7 +102,7 @@ class NetworkPartition(Fault):
         try:
             effect_ns = time.monotonic_ns()
             seen = packets.passing([*cut.ways, *others], zones, cut.hosts)
-            if any(seen[way].out or seen[way].into for way in cut.ways):
+            if not all(cut.is_lost(seen[way]) for way in cut.ways):
                 return None
             if not all(seen[way].out and seen[way].into for way in others):
                 return None
@@ -151,7 +151,7 @@ def _connections(cut: Cut, zones: dict[str, netns.Zone], world: World) -> list[s
     """That new connections on links that are cut, and to doors of a place that is apart, get no answer."""
     told = []
     listens = {link.listen.rpartition(":")[0]: link.listen for link in world.links}
-    for here in dict.fromkeys(here for here, _ in cut.ways):
+    for here in dict.fromkeys(here for here, _ in cut.ways if here in cut.touched):
         dialled = [zones[here].pairs[there] for one, there in cut.ways if one == here]
         wanted = [listens[address] for address in dialled if address in listens]
         if wanted and not all(packets.silent(zones[here], wanted).values()):

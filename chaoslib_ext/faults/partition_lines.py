@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from chaoslib_ext.faults.packets import Way
+from chaoslib_ext.faults.packets import Passed, Way
 from chaoslib_ext.netns import DEVICE, LOST_TABLE, Zone
 from chaoslib_ext.world import World
 
@@ -38,6 +38,10 @@ class Cut:
         if not self.isolated:
             return "can only part one zone from everything; give zone"
         return "takes a region's zones apart too; give zone" if len(self.isolated) > 1 else ""
+
+    def is_lost(self, seen: Passed) -> bool:
+        """Whether nothing passes on a way: on no half of it, or where one zone does all of it, not on both."""
+        return not (seen.out and seen.into) if self.rung == "link" else not (seen.out or seen.into)
 
     def heard(self, zones: Sequence[str]) -> list[Way]:
         """A way of each zone that is not cut and must still carry packets: to another zone, else to itself."""

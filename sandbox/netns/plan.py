@@ -22,6 +22,10 @@ _ZONES = 1 << (PREFIX - 20)
 _GATE, _PAIRS, _PODS, _END = 1, 64, 128, 255
 
 
+WAYS = {"rules": "blackhole rules", "routes": "routes into nothing", "link": "link down"}
+"""How packets can be lost, best first, in words."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """The zones of a sandbox in the /20 number `slot`; `rung` says how packets are lost (see probe.py)."""

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.errors import BadUse, Refused, SandboxError
-from sandbox.netns.plan import RANGE, SLOTS
+from sandbox.netns.plan import RANGE, SLOTS, WAYS
 
-RUNGS = ("rules", "routes", "link")
+RUNGS = tuple(WAYS)
 HOLDER = ("unshare", "--net", "--", "sleep", "infinity")
 _HELD_S = 5.0
 _TRIES = {

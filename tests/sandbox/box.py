@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,11 +59,11 @@ class TestBox:
         text = WEB.format(name=name, command=command, policy=policy, pinned=pinned, place=place)
         (self.manifests / f"{name}.yaml").write_text(text)
 
-    def popen(self, *words: str) -> "subprocess.Popen[str]":
-        """Start `python -m sandbox WORDS` without waiting for it."""
+    def popen(self, *words: str, before: Sequence[str] = ()) -> "subprocess.Popen[str]":
+        """Start `python -m sandbox WORDS` without waiting for it, by the command `before` where there is one."""
         env = {**os.environ, "MUSTER_HOME": str(self.home), "PYTHONPATH": str(CHECKOUT)}
         return subprocess.Popen(
-            [sys.executable, "-m", "sandbox", *words],
+            [*before, sys.executable, "-m", "sandbox", *words],
             env=env,
             cwd=self.home,
             text=True,
@@ -71,9 +71,9 @@ class TestBox:
             stderr=subprocess.PIPE,
         )
 
-    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
+    def run(self, *words: str, before: Sequence[str] = ()) -> "subprocess.CompletedProcess[str]":
         """Run `python -m sandbox WORDS` to its end."""
-        with self.popen(*words) as process:
+        with self.popen(*words, before=before) as process:
             out, err = process.communicate(timeout=60)
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 

@@ -28,7 +28,7 @@ def test_a_fault_is_left_out_only_where_the_sandbox_lacks_what_it_needs() -> Non
     load_names()
     needy = {name for name, info in registry.faults.items() if info.needs}
     assert set(takable(NOWHERE)) == set(classes) - needy
-    assert set(takable(replace(NOWHERE, describe={"features": ["kubernetes", "aws", "sgp"]}))) == set(classes)
+    assert set(takable(replace(NOWHERE, describe={"features": ["kubernetes", "aws", "sgp", "netns"]}))) == set(classes)
 
 
 @pytest.mark.parametrize("seed", range(3))
