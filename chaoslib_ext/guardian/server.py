@@ -19,7 +19,7 @@ from chaoslib_ext import processes
 from chaoslib_ext.guardian import marker, takeover, verbs
 from chaoslib_ext.guardian.marker import Marker
 from chaoslib_ext.guardian.play import Player, to_stderr
-from drills.ledger import Entry, Ledger, LedgerError, State
+from drills.ledger import Entry, Ledger, LedgerError, State, read
 
 TICK_S = 0.1
 LINGER_S = 30.0
@@ -278,6 +278,8 @@ class Guardian:
             self._over = by
             self._linger_until = time.monotonic() + LINGER_S
             self._ledger.force("over", by=by)
+            if self._ledger.book.open():
+                takeover.freeze_runner(self._ledger.book)  # a person's order finds it in the middle of its work
         with self._undo_lock:
             book = self._ledger.book
             found = book.find(which)
@@ -336,7 +338,10 @@ class Guardian:
 
 
 def lock(ledger: Ledger, patience_s: float = 0.0) -> None:
-    """Become the only writer; the lock ends with the process. Raises LedgerError where another one lives."""
+    """Become the only writer, and know what the last one wrote; the lock ends with the process.
+
+    Raises LedgerError where another one lives, after `patience_s`.
+    """
     deadline = time.monotonic() + patience_s
     while True:
         try:
@@ -346,6 +351,7 @@ def lock(ledger: Ledger, patience_s: float = 0.0) -> None:
                 raise LedgerError(f"{ledger.path}: another guardian or `muster undo` is at work on it") from error
             time.sleep(0.01)
         else:
+            ledger.book = read(ledger.path)
             return
 
 

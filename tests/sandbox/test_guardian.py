@@ -22,6 +22,7 @@ import pytest
 from chaoslib_ext import processes, scope
 from chaoslib_ext.guardian.client import GuardianClient
 from chaoslib_ext.guardian.marker import Marker
+from chaoslib_ext.guardian.server import lock
 from chaoslib_ext.guardian.start import GuardianProcess
 from chaoslib_ext.supervisor.guardianship import Guardianship
 from chaoslib_ext.world import World
@@ -328,6 +329,7 @@ def test_muster_undo_reaches_a_living_guardian(box: Exchange, start: Callable[..
     assert done.returncode == 0, done.stderr
     assert World.diff(before, world.snapshot()) == []
     assert run.client.beat() == "this run was undone: muster undo"
+    assert run.children[0].status() == psutil.STATUS_STOPPED, "a runner at work would go on injecting"
 
 
 def test_muster_abort_waits_until_it_is_undone(box: Exchange, start: Callable[..., Run]) -> None:
@@ -414,3 +416,18 @@ def test_it_starts_fast_and_stays_small(tmp_path: Path) -> None:
     guardian = GuardianProcess.start(tmp_path / "run-1", ["sandbox"], max_duration_s=30)
     assert psutil.Process(guardian.pid).memory_info().rss < 40e6
     assert guardian.let_go() == 0
+
+
+def test_undo_waits_for_the_lock_of_a_guardian_that_is_on_its_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.ndjson"
+    dying = ledger.Ledger(path, "run-1")
+    lock(dying)
+    mine = ledger.Ledger(path, "run-1")
+    with pytest.raises(ledger.LedgerError, match="another guardian or `muster undo` is at work on it"):
+        lock(mine)
+    recipe = {"verb": "agent.release", "args": {}}
+    dying.write("intent", fault_id="f0", fault="process.kill", describe="SIGKILL engine-0", recipes=[recipe])
+    threading.Timer(0.1, dying.close).start()
+    lock(mine, 10.0)
+    assert [entry.fault_id for entry in mine.book.open()] == ["f0"], "its last line is known"
+    mine.close()
