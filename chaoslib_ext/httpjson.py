@@ -22,6 +22,29 @@ class Unreachable(OSError):
         self.host = urlsplit(url).netloc
 
 
+class _Whole(http.client.HTTPConnection):
+    """Sends head and body in one piece: Toxiproxy waits for a body behind a lock that its other orders need.
+
+    A runner that is frozen between the two would keep everybody else from undoing what it did.
+    """
+
+    _pieces: list[bytes] | None = None
+
+    def send(self, data: Any) -> None:  # noqa: ANN401 - as the base has it
+        """Keep it back while a request is put together."""
+        if self._pieces is None:
+            super().send(data)
+        else:
+            self._pieces.append(bytes(data))
+
+    def order(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> None:
+        """Send one request."""
+        self._pieces = []
+        self.request(method, path, body, headers)
+        whole, self._pieces = b"".join(self._pieces), None
+        super().send(whole)
+
+
 def segment(name: str) -> str:
     """One path segment: the name of a link holds `>`."""
     return quote(name, safe="")
@@ -40,12 +63,12 @@ def call(
     `body` is sent as JSON. Raises Unreachable when there is no complete answer within about `timeout_s`.
     """
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=timeout_s)
+    connection = _Whole(parts.hostname or "", parts.port or 80, timeout=timeout_s)
     path = parts.path + (f"?{parts.query}" if parts.query else "")
     data = None if body is None else json.dumps(body).encode()
     try:
         said = {"Content-Type": "application/json", "Connection": "close", **(headers or {})}
-        connection.request(method, path or "/", data, said)
+        connection.order(method, path or "/", data, said)
         answer = connection.getresponse()
         raw = answer.read()
     except ConnectionRefusedError as error:

@@ -81,6 +81,13 @@ def _leader(data: Data) -> Shown | None:
     return None if data.get("first") else ("recover", f"{data['instance']} leads with epoch {data['epoch']}")
 
 
+def _step(data: Data) -> Shown | None:
+    if data["state"] == "started":
+        return None
+    told = f": {data['text']}" if data.get("text") else ""
+    return "step", f"{data['sop']} {data['step']} {data['state']} after {data['seconds']:.1f} s{told}"
+
+
 def _phase_ended(data: Data) -> Shown | None:
     text, result, phase = data.get("text"), data["result"], str(data["phase"])
     if not text or result == "skipped" or (phase in ("baseline", "inject") and result != "ok"):
@@ -114,7 +121,7 @@ def _audit(data: Data) -> Shown:
 def _cleanup(data: Data) -> Shown:
     intended = list(data["intended"])
     if not data["clean"]:
-        return "clean-up", "left behind: " + "; ".join(data["left"])
+        return "clean-up", ("held on purpose: " if data.get("held") else "left behind: ") + "; ".join(data["left"])
     return "clean-up", "every trace is gone" + (f" (intended: {'; '.join(intended)})" if intended else "")
 
 
@@ -134,6 +141,7 @@ _WORDS: dict[Kind, Callable[[Data], Shown | None]] = {
     Kind.FAULT_ORPHANED: _orphaned,
     Kind.DETECTED: _detected,
     Kind.LEADER: _leader,
+    Kind.STEP: _step,
     Kind.PHASE_ENDED: _phase_ended,
     Kind.ABORT: _abort,
     Kind.LOAD_ENDED: _load_ended,

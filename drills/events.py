@@ -44,7 +44,7 @@ class Kind(StrEnum):
     ABORT = "abort"  # by, guard (bool: by is one), reason, action (heal|fence-and-complete|hold)
     LOAD_ENDED = "load.ended"  # offered, answered, lag_p99_ms, valid, reason
     AUDIT = "audit"  # operations, commands, clients, complete, reason, text
-    CLEANUP = "cleanup"  # clean (bool), left[], intended[]
+    CLEANUP = "cleanup"  # clean (bool), left[], intended[], held (bool: left on purpose)
     VERDICT = "verdict"  # verdict, sentence, exit_code
     NOTE = "note"  # text, phase
     RUN_ENDED = "run.ended"  # verdict, exit_code, report

@@ -127,7 +127,7 @@ class Guardian:
         if self._over is not None:
             return
         if now >= self._max_until:
-            self._take_over(f"the run reached its maximum duration of {self._limits.max_duration_s:g} s")
+            self._take_over(f"the run reached its maximum duration of {round(self._limits.max_duration_s, 1):g} s")
         elif now >= self._lease_until:
             self._take_over(f"the supervisor gave no sign of life for {self._limits.lease_s:g} s")
 
@@ -149,8 +149,8 @@ class Guardian:
             self._begin_hold(by)
         takeover.end_children(book)
         left = ", ".join(f"{entry.fault_id} ({entry.describe})" for entry in book.open())
-        said = f"a person decides: muster undo {book.run_id}; undone by itself after {self._limits.max_duration_s:g} s"
-        to_stderr(f"HOLDING {left}: {by}; nothing is undone, {said}")
+        longest = f"undone by itself after {round(self._limits.max_duration_s, 1):g} s"
+        to_stderr(f"HOLDING {left}: {by}; nothing is undone, a person decides: muster undo {book.run_id}; {longest}")
 
     def _hold_asked(self, request: Answer) -> Answer:
         if self._ledger.book.held is None:
@@ -167,7 +167,7 @@ class Guardian:
         """What nobody decided about for as long as the run might have taken is undone all the same."""
         if self._held_until is None or now < self._held_until:
             return
-        self._held_until, by = None, f"nobody decided within {self._limits.max_duration_s:g} s"
+        self._held_until, by = None, f"nobody decided within {round(self._limits.max_duration_s, 1):g} s"
         if self._ledger.book.holding:
             to_stderr(f"undoing what was held: {by}")
             with self._undo_lock:
@@ -282,6 +282,8 @@ class Guardian:
             self._over = by
             self._linger_until = time.monotonic() + LINGER_S
             self._ledger.force("over", by=by)
+            if self._ledger.book.open():
+                takeover.freeze_runner(self._ledger.book)  # a person's order finds it in the middle of its work
         with self._undo_lock:
             book = self._ledger.book
             found = book.find(which)

@@ -30,14 +30,14 @@ DOWN_S = 60.0
 def undo_run(ledger: Ledger, player: Player, by: str) -> list[Entry]:
     """End the children and undo everything of a run; return its faults that were open. `by` says why."""
     ledger.force("over", by=by)
-    _freeze_runner(ledger.book)
+    freeze_runner(ledger.book)
     done = player.undo(ledger.book.open(), by)
     end_children(ledger.book)
     return done
 
 
-def _freeze_runner(book: Book) -> None:
-    """It can do nothing any more; to end it with all that it started takes longer than the undo, and comes after."""
+def freeze_runner(book: Book) -> None:
+    """It can order nothing any more; to end it with all that it started takes longer than the undo, and comes after."""
     processes.send(_runners(book), signal.SIGSTOP)
 
 

@@ -200,7 +200,7 @@ class Finish:
             # every fault was verified as undone; what is broken now is not a trace of one, and nothing of ours mends it
             session.record.note(f"not compared with before: {session.environment.lost} ({'; '.join(left)})")
             return
-        session.emit(Kind.CLEANUP, clean=not left, left=left, intended=intended)
+        session.emit(Kind.CLEANUP, clean=not left, left=left, intended=intended, held=self._held)
 
     def _open(self) -> bool:
         """Whether a fault of this run was not verified as undone."""

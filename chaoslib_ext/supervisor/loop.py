@@ -269,9 +269,9 @@ def hold(session: Session, by: str) -> bool:
     left = session.guardian.hold(by)
     if left:
         what, run = ", ".join(left), session.run.run_id
-        end = f"`muster undo {run}`, or `muster abort {run}` again"
         after = format_duration(round(session.guardian.held_for_s))
-        session.record.note(f"HELD: {what} stays in effect; to undo: {end}; it is undone by itself after {after}")
+        end = f"`muster abort` again, or `muster undo {run}`, undoes it; it goes by itself after {after}"
+        session.record.note(f"HELD: {what} stays in effect; {end}")
     return bool(left)
 
 

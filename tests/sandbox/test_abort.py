@@ -20,7 +20,7 @@ from drills.evidence import RunDir
 from drills.ledger import State
 from tests.crash import Place, emptied, left_behind, sandbox, strays, traces, until
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(500)]
 
 DRILL = """\
 drill: {name}
@@ -38,7 +38,9 @@ phases:
   - baseline: {{for: 2s}}
   - inject: {{fault: wrong}}
     abort: {abort}
-  - verify: {{for: 30s}}
+  - detect: {{probe: engine-leader, within: 60s}}
+    abort: {abort}
+  - recover: {{until: sustained, within: 60s}}
     abort: {abort}
   - restore: {{until: none}}
 """
@@ -47,7 +49,8 @@ TOO_SLOW = "wrong: {network.latency: {link: gateway-engine, ms: 600}}"
 FROZEN = "wrong: {process.pause: {service: matching-engine, role: primary}}"
 LONG = "{longest: 5m}"
 
-WAIT_S = 90.0
+WAIT_S = 200.0
+"""A run takes a dozen seconds on an idle machine, and minutes on one that does other things as well."""
 
 
 @pytest.fixture(scope="module")
@@ -162,8 +165,9 @@ def test_hold_leaves_the_fault_to_a_person_who_aborts_again(begin: Callable[...,
     assert first.stderr == f"left behind: wrong of {run_id} (held on purpose); undo by hand: muster undo {run_id}\n"
     assert stopped.wait() == 6, place.said()
     assert stopped.said("abort") == "by muster abort: a person asked; hold: nothing is undone, a person decides"
-    end = f"`muster undo {run_id}`, or `muster abort {run_id}` again"
-    assert stopped.said("note") == f"HELD: wrong stays in effect; to undo: {end}; it is undone by itself after 8m"
+    end = f"`muster abort` again, or `muster undo {run_id}`, undoes it; it goes by itself after 8m"
+    assert stopped.said("note") == f"HELD: wrong stays in effect; {end}"
+    assert stopped.said("clean-up").startswith("held on purpose: link engine-0>nats-0 has toxic muster-")
     assert stopped.states == [State.IN_EFFECT]
     assert (stopped.verdict["verdict"], stopped.verdict["outcomes"]["cleanup"]) == ("aborted", "aborted")
     assert place.world is not None
@@ -171,26 +175,9 @@ def test_hold_leaves_the_fault_to_a_person_who_aborts_again(begin: Callable[...,
     (marker,) = scope.markers()
     assert (marker.guarded, marker.supervised) == (True, False)
     again = place.muster("abort")
-    assert (again.returncode, again.stderr) == (0, f"{run_id}: undone wrong (5ms on engine-0>nats-0)\n")
+    assert (again.returncode, again.stderr) == (0, f"{run_id}: undone wrong (5 ms each way on engine-0>nats-0)\n")
     assert left_behind(place, stopped.run.path) == []
     assert place.muster("undo", "--all").stderr == "nothing is open\n"
-
-
-def test_what_is_held_is_undone_by_muster_undo_all_when_its_guardian_is_dead(begin: Callable[..., Stopped]) -> None:
-    stopped = begin(SLOW, "hold")
-    by_ctrl_c(stopped)
-    assert stopped.wait() == 6, stopped.place.said()
-    (marker,) = scope.markers()
-    assert marker.guardian is not None
-    os.kill(marker.guardian[0], signal.SIGKILL)
-    until(lambda: not marker.guarded, 5)
-    assert stopped.states == [State.IN_EFFECT]
-    done = stopped.place.muster("undo", "--all")
-    assert (done.returncode, done.stderr.splitlines()[0]) == (
-        0,
-        f"{marker.run_id}: was held for a person to decide; undone now",
-    )
-    assert left_behind(stopped.place, stopped.run.path) == []
 
 
 def test_fence_and_complete_waits_for_the_one_that_was_promoted(begin: Callable[..., Stopped]) -> None:

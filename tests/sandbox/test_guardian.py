@@ -328,6 +328,7 @@ def test_muster_undo_reaches_a_living_guardian(box: Exchange, start: Callable[..
     assert done.returncode == 0, done.stderr
     assert World.diff(before, world.snapshot()) == []
     assert run.client.beat() == "this run was undone: muster undo"
+    assert run.children[0].status() == psutil.STATUS_STOPPED, "a runner at work would go on injecting"
 
 
 def test_muster_abort_waits_until_it_is_undone(box: Exchange, start: Callable[..., Run]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,12 +17,15 @@ from chaoslib_ext.faults import build
 from chaoslib_ext.guardian.play import Player
 from chaoslib_ext.sops import bus, places
 from chaoslib_ext.world import World
+from drills import ledger as ledgers
 from drills.errors import FaultError
+from drills.events import Event, Kind, read_events
 from drills.ledger import Ledger, State
 from tests.contract.injecting import inject
+from tests.crash import Place, emptied, strays
 from tests.standins import until
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
 
 SOPS = Path(__file__).parents[2] / "drills" / "sops"
 
@@ -90,3 +95,56 @@ def test_a_planned_loss_waits_for_the_mirror_or_does_not_happen(world: World, tm
     assert text.index("stopped in order: gateway-1") < text.index("ORDDR in sgp has all") < text.index("nats-0")
     assert Player(again).undo(again.book.open(), "test")[0].state is State.VERIFIED
     until(lambda: not World.diff(before, world.snapshot()), 30)
+
+
+DRILL = """\
+drill: lost
+title: Tokyo goes dark, and the run is stopped while Singapore takes over
+hypothesis: Whoever stops it, nobody leads beside Singapore.
+owner: trading-core
+services: [matching-engine]
+load: {trace: linear-perp-1m, speed: 0.1, outage: retry-idempotent}
+objectives:
+  - {id: one-writer, invariant: single-writer}
+guards: [{longest: 9m}]
+faults:
+  dark: {region.loss: {region: tyo}}
+phases:
+  - baseline: {for: 2s}
+  - inject: {fault: dark}
+  - recover: {sop: region-failover, within: 60s}
+    abort: fence-and-complete
+  - verify: {for: 60s}
+  - restore: {until: none}
+"""
+
+
+def of_run(runs: Path, kind: Kind) -> list[Event]:
+    """The events of that kind so far."""
+    return [event for path in runs.glob("*/*/events.ndjson") for event in read_events(path) if event.kind is kind]
+
+
+def test_a_run_that_is_stopped_while_it_fails_over_fences_first_and_ends_with_one_leader(
+    world: World, tmp_path: Path
+) -> None:
+    place, runs, drill = Place(Path(os.environ["MUSTER_HOME"]), world), tmp_path / "runs", tmp_path / "lost.yaml"
+    drill.write_text(DRILL)
+    process = place.start("run", str(drill), "--runs", str(runs))
+    try:
+        until(lambda: any(one.data["phase"] == "recover" for one in of_run(runs, Kind.PHASE_STARTED)), 200)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(240) == 4, place.said()
+    finally:
+        process.kill()
+        process.wait()
+    (abort,) = of_run(runs, Kind.ABORT)
+    assert abort.data["action"] == "fence-and-complete"
+    steps = [event for event in of_run(runs, Kind.STEP) if event.data["state"] == "done"]
+    assert [event.data["step"] for event in steps] == ["fence", "promote", "announce", "verify"]
+    (undoing,) = of_run(runs, Kind.FAULT_UNDOING)
+    assert abort.t_ns < steps[-1].t_ns < undoing.t_ns
+    run = next(runs.glob("*/*"))
+    assert [entry.state for entry in ledgers.read(run / "ledger.ndjson").entries] == [State.VERIFIED]
+    assert (world.leader() or ("",))[0].startswith("sgp-")
+    assert places.unfenced(world, "tyo") == []
+    assert emptied(lambda: strays(place, run), 3.0) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import orjson
@@ -168,3 +169,13 @@ def test_no_intent_follows_the_end_of_a_run(book: Ledger) -> None:
     with pytest.raises(RunOver, match=r"the run is over \(the supervisor died\); no fault"):
         intent(book)
     assert read(book.path).entries == []
+
+
+def test_the_next_writer_waits_for_the_last_line_of_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.ndjson"
+    dying = Ledger(path, "run-1", FakeClock(), alone_s=0)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(Ledger, path, "run-1", FakeClock(), alone_s=30)
+        intent(dying, "f0")
+        dying.close()
+        assert [entry.fault_id for entry in waiting.result().book.open()] == ["f0"]

@@ -32,6 +32,7 @@ class FakeGuardian:
         self.faults: list[dict[str, Any]] = []
         self.undone: list[str] = []
         self.held = False
+        self.held_for_s = 480.0
 
     def alive(self) -> bool:
         return not self.dead
@@ -227,7 +228,8 @@ def test_hold_undoes_nothing_and_says_so(tmp_path: Path) -> None:
     assert (session.guardian.held, session.guardian.undone) == (True, [])
     events = list(read_events(session.run.events))
     notes = [one.data["text"] for one in events if one.kind is Kind.NOTE]
-    assert notes == ["HELD: dies is NOT undone, a person decides: `muster undo run` heals it"]
+    end = "`muster abort` again, or `muster undo run`, undoes it; it goes by itself after 8m"
+    assert notes == [f"HELD: dies stays in effect; {end}"]
     assert [one.data["action"] for one in events if one.kind is Kind.ABORT] == ["hold"]
 
 
