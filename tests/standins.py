@@ -31,7 +31,7 @@ def free_port() -> int:
     return port
 
 
-def until[T](what: Callable[[], T | None], seconds: float = 10.0) -> T:
+def until[T](what: Callable[[], T | None], seconds: float = 30.0) -> T:
     """Ask until the answer is true; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (answer := what()):

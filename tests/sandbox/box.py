@@ -131,7 +131,7 @@ class TestBox:
         return [process for process in marked(self.root) if process.status() != psutil.STATUS_ZOMBIE]
 
 
-def until[T](ask: Callable[[], T], timeout_s: float = 10.0) -> T:
+def until[T](ask: Callable[[], T], timeout_s: float = 30.0) -> T:
     """Ask until the answer is truthy; fails after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not (answer := ask()):

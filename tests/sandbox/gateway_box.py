@@ -34,7 +34,7 @@ def header() -> dict[str, str]:
     return {"X-BAPI-TIMESTAMP": str(now_ms()), "X-BAPI-RECV-WINDOW": "5000"}
 
 
-async def until(condition: Callable[[], bool], what: str, seconds: float = 10) -> None:
+async def until(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
     """Poll `condition`; raises AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
