@@ -15,7 +15,7 @@ from chaoslib_ext.names import load_names
 from tests.campaign import SPREAD_S, Point, Role, Strike, takable
 from tests.crash import Missed, Place, sandbox
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.untimed, pytest.mark.timeout(300)]
 
 TRIES = 4
 """A strike may be drawn behind the end of what it is to strike."""
