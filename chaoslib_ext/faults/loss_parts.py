@@ -108,15 +108,16 @@ class Routed(Part):
     def lose(self) -> None:
         """Out of every group."""
         reached = cloud.entered(self._world)
-        for _, group, found in self._groups:
-            reached.deregister(group, _rows(found))
+        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+            list(pool.map(lambda one: reached.deregister(one[1], _rows(one[2])), self._groups))
 
     def seen(self) -> list[str] | None:
         """The load balancer has none of them."""
         reached = cloud.entered(self._world)
-        for _, group, found in self._groups:
-            if set(found).intersection(reached.targets(group)):
-                return None
+        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+            now = list(pool.map(lambda one: reached.targets(one[1]), self._groups))
+        if any(set(found).intersection(left) for (_, _, found), left in zip(self._groups, now, strict=True)):
+            return None
         return [f"out of their groups: {', '.join(self.things)}"]
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from chaoslib_ext import planes
 from chaoslib_ext.supervisor import evidence
 from chaoslib_ext.supervisor.loop import Stop, undo
 from chaoslib_ext.supervisor.record import disk_words
@@ -211,7 +212,9 @@ class Finish:
             after = self._s.world.snapshot()
         except MusterError as error:
             return [f"the sandbox cannot be asked: {error}"], [], True
-        return World.diff(before, after), World.moved(before, after), False
+        lines = World.diff(before, after)
+        led = planes.by_steps(lines, {fault.fault for fault in self._s.plan.faults})
+        return [line for line in lines if line not in led], [*World.moved(before, after), *led], False
 
     def _truth(self) -> None:
         try:

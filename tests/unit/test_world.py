@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chaoslib_ext import planes
 from chaoslib_ext.faults.base import build, names, select_links
 from chaoslib_ext.world import World
 from drills.errors import Refused, UsageError
@@ -97,3 +98,11 @@ def test_a_sentence_names_four_targets() -> None:
     targets = [Target(name=name) for name in "abcdef"]
     assert names(targets[:2]) == "a, b"
     assert names(targets) == "a, b, c, d and 2 more"
+
+
+def test_a_record_that_a_step_moved_is_intended_and_one_that_a_fault_moved_is_a_trace() -> None:
+    before = {"cloud: record api.exchange.test set tyo": "100", "cloud: instance tyo-a": "running"}
+    after = {"cloud: record api.exchange.test set tyo": "0", "cloud: instance tyo-a": "stopped"}
+    lines = planes.diff(before, after)
+    assert planes.by_steps(lines, {"region.loss"}) == ["cloud: record api.exchange.test set tyo is 0, was 100"]
+    assert planes.by_steps(lines, {"region.loss", "cloud.record-switch"}) == []
