@@ -25,6 +25,9 @@ TICK_S = 0.1
 LINGER_S = 30.0
 """How long a supervisor that was frozen may take to come back and end its run in order."""
 
+LOCK_S = 1.0
+"""How long the lock of a process that has just ended is awaited."""
+
 UNDO_BEGUN = (State.UNDOING, State.UNDONE, State.VERIFIED, State.ORPHANED)
 
 Answer = dict[str, Any]
@@ -320,11 +323,20 @@ class Guardian:
 
 
 def lock(ledger: Ledger) -> None:
-    """Become the only writer; the lock ends with the process. Raises LedgerError where another one lives."""
-    try:
-        fcntl.flock(ledger.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise LedgerError(f"{ledger.path}: another guardian or `muster undo` is at work on it") from error
+    """Become the only writer; the lock ends with the process. Raises LedgerError where another one lives.
+
+    On a busy machine the last thread of one that was killed may keep its files open for a moment longer.
+    """
+    deadline = time.monotonic() + LOCK_S
+    while True:
+        try:
+            fcntl.flock(ledger.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= deadline:
+                raise LedgerError(f"{ledger.path}: another guardian or `muster undo` is at work on it") from error
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _expired(entry: Entry) -> bool:
