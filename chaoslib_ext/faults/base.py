@@ -43,7 +43,7 @@ class Witness:
 class Fault(BaseModel):
     """Base of every fault; the fields of a subclass are its parameters in YAML."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
     name: ClassVar[str]
     summary: ClassVar[str]

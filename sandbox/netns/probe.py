@@ -7,9 +7,11 @@ routes     routes of single addresses and a strict reverse-path filter: pairs of
 link       the veth of a zone taken down: a whole zone only, with its own links among themselves
 """
 
+import atexit
 import json
 import os
 import random
+import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -23,6 +25,7 @@ from sandbox.netns.plan import RANGE, SLOTS, WAYS
 RUNGS = tuple(WAYS)
 HOLDER = ("unshare", "--net", "--", "sleep", "infinity")
 _HELD_S = 5.0
+_CLAIMS: dict[int, socket.socket] = {}
 _TRIES = {
     "rules": "rule add pref 20000 from 198.18.0.1 iif lo blackhole\nrule del pref 20000\n",
     "routes": "route add blackhole 198.18.0.1 metric 20000\nroute del blackhole 198.18.0.1 metric 20000\n",
@@ -86,14 +89,35 @@ def _ip(pid: int | None, *words: str) -> list[str]:
 
 
 def _free_slot() -> int:
-    """A /20 that no address or route of the host touches; drawn, so that two that start at once seldom meet."""
-    taken = [IPv4Network(f"{one['local']}/{one['prefixlen']}", strict=False) for one in _addresses()]
-    taken += [net for row in shown("-4", "route", "show", "table", "all") if (net := _destination(row)) is not None]
-    taken = [net for net in taken if net.overlaps(RANGE)]
-    free = [slot for slot, net in enumerate(SLOTS) if not any(net.overlaps(other) for other in taken)]
-    if not free:
-        raise SandboxError(f"no /20 of {RANGE} is free; end other sandboxes")
-    return random.choice(free)
+    """A /20 that no address or route of the host touches, and that no other process is about to take."""
+    for slot in random.sample(range(len(SLOTS)), len(SLOTS)):
+        if not _claim(slot):
+            continue
+        if not any(net.overlaps(SLOTS[slot]) for net in _taken()):  # looked at behind the claim: whoever had it is seen
+            return slot
+        _CLAIMS.pop(slot).close()
+    raise SandboxError(f"no /20 of {RANGE} is free; end other sandboxes")
+
+
+def _claim(slot: int) -> bool:
+    """Keep others from this /20 until our process ends; by then its addresses show that it is taken."""
+    if slot in _CLAIMS:
+        return True
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0muster-netns-{slot}")  # no file: the kernel forgets it with us
+    except OSError:
+        claim.close()
+        return False
+    _CLAIMS[slot] = claim
+    atexit.register(claim.close)
+    return True
+
+
+def _taken() -> list[IPv4Network]:
+    nets = [IPv4Network(f"{one['local']}/{one['prefixlen']}", strict=False) for one in _addresses()]
+    routed = (_destination(row) for row in shown("-4", "route", "show", "table", "all"))
+    return [*nets, *(net for net in routed if net is not None)]
 
 
 def _addresses() -> list[dict[str, Any]]:
@@ -110,7 +134,7 @@ def _rung(wanted: Sequence[str]) -> str:
     holder = subprocess.Popen(HOLDER, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_held(holder)
-        ip(f"link add mustry{holder.pid} type veth peer name zone netns {holder.pid}\n")
+        ip(f"link add muster{holder.pid} type veth peer name zone netns {holder.pid}\n")
         why = ""
         for rung in wanted:
             try:

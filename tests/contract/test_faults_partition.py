@@ -69,7 +69,9 @@ def test_open_connections_stall_and_go_on_after_it(by_rules: World, ledger: Ledg
 
 
 def test_one_way_loses_what_goes_that_way_only(by_rules: World, ledger: Ledger) -> None:
-    witness = inject(build(PARTITION, {"from": "tyo-b", "to": "sgp-a"}), by_rules, ledger)
+    fault = build(PARTITION, {"from": "tyo-b", "to": "sgp-a"})
+    assert fault.model_dump(mode="json", exclude_none=True) == {"from": "tyo-b", "to": "sgp-a"}
+    witness = inject(fault, by_rules, ledger)
     assert "datagrams from tyo-b to sgp-a are lost" in witness.texts
     assert "datagrams from sgp-a to tyo-b arrive" in witness.texts
     assert undone(ledger)
