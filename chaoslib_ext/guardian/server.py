@@ -149,8 +149,8 @@ class Guardian:
             self._begin_hold(by)
         takeover.end_children(book)
         left = ", ".join(f"{entry.fault_id} ({entry.describe})" for entry in book.open())
-        longest = f"undone by itself after {round(self._limits.max_duration_s, 1):g} s"
-        to_stderr(f"HOLDING {left}: {by}; nothing is undone, a person decides: muster undo {book.run_id}; {longest}")
+        after = f"undone by itself after {round(self._limits.max_duration_s, 1):g} s"
+        to_stderr(f"HOLDING {left}: {by}; nothing is undone, a person decides: muster undo {book.run_id}; {after}")
 
     def _hold_asked(self, request: Answer) -> Answer:
         if self._ledger.book.held is None:

@@ -22,11 +22,15 @@ class EndTagged:
     """`host.end_tagged` {tag, resume: [[pid, start_time]…]}: no helper with this tag, nobody left stopped."""
 
     def undo(self, args: Args) -> None:
-        """Kill every process with the tag, wait for its end, then let go on what they had stopped."""
+        """Kill every process with the tag, wait for its end, then let go on what they had stopped.
+
+        To look at every process of the machine takes longer than all the rest: it is done once here, once to observe.
+        """
         deadline = time.monotonic() + GONE_S
-        while left := find.tagged(str(args["tag"])):
-            for one in left:
-                _signal(one.pid, signal.SIGKILL)
+        left = find.tagged(str(args["tag"]))
+        for one in left:
+            _signal(one.pid, signal.SIGKILL)
+        while left := [one for one in left if processes.alive(one.pid, None)]:
             if time.monotonic() >= deadline:
                 raise NotUndone(f"{_shown(left)} of {args['tag']} did not end")
             time.sleep(0.001)
