@@ -22,7 +22,7 @@ from drills import ledger
 from drills.errors import FaultError
 from drills.ledger import State
 
-READY_S = 5.0
+READY_S = 15.0
 
 LONGEST_S = 3600.0
 """No helper works longer, whatever becomes of its run."""

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,6 @@ import pytest
 
 from chaoslib_ext import processes, scope
 from chaoslib_ext.guardian.client import GuardianClient
-from chaoslib_ext.guardian.marker import Marker
-from chaoslib_ext.guardian.start import GuardianProcess
 from chaoslib_ext.supervisor.guardianship import Guardianship
 from chaoslib_ext.world import World
 from drills import ledger
@@ -313,13 +310,6 @@ def test_a_run_directory_that_was_removed_is_undone_too(box: Exchange, start: Ca
     assert scope.markers() == []
 
 
-def test_a_run_that_died_before_its_first_fault_blocks_nothing(tmp_path: Path) -> None:
-    dead = scope.claim("run-1", tmp_path / "run-1", ["sandbox"])
-    Marker(**{**asdict(dead), "supervisor": (1, 1.0)}).save(scope.marker_path("run-1"))
-    scope.claim("run-2", tmp_path / "run-2", ["sandbox"])
-    assert [marker.run_id for marker in scope.markers()] == ["run-2"]
-
-
 def test_muster_undo_reaches_a_living_guardian(box: Exchange, start: Callable[..., Run], tmp_path: Path) -> None:
     world = World.from_describe(box.describe())
     before = world.snapshot()
@@ -394,24 +384,3 @@ def test_a_duration_ends_by_itself(box: Exchange, start: Callable[..., Run]) -> 
     until(lambda: states(run) == [State.VERIFIED])
     assert ledger.read(run.dir / "ledger.ndjson").entries[0].by == "its duration ended"
     assert run.client.beat() is None
-
-
-def test_a_guardian_that_is_not_there_means_no_fault(tmp_path: Path) -> None:
-    with pytest.raises(FaultError, match=r"guardian does not answer.*no fault"):
-        GuardianClient(tmp_path / "none.sock").intent("f", "x", params={}, targets=[], recipes=[], describe="")
-
-
-def test_a_run_that_ends_in_order_leaves_no_marker(tmp_path: Path) -> None:
-    guardian = GuardianProcess.start(tmp_path / "run-1", ["sandbox"], max_duration_s=30)
-    with pytest.raises(Refused, match=r"scope-locked.*run-1 holds sandbox"):
-        scope.claim("run-2", tmp_path / "run-2", ["sandbox", "more"])
-    assert guardian.close() == 0
-    assert scope.markers() == []
-    scope.claim("run-2", tmp_path / "run-2", ["sandbox"])
-    scope.release("run-2")
-
-
-def test_it_starts_fast_and_stays_small(tmp_path: Path) -> None:
-    guardian = GuardianProcess.start(tmp_path / "run-1", ["sandbox"], max_duration_s=30)
-    assert psutil.Process(guardian.pid).memory_info().rss < 40e6
-    assert guardian.let_go() == 0
