@@ -1,4 +1,4 @@
-"""A guardian without a fault: when it is there, when it is not, and that its run leaves nothing that blocks the next."""
+"""A guardian without a fault: when it is there, when it is not, and that its run blocks nothing afterwards."""
 
 from __future__ import annotations
 
