@@ -78,8 +78,8 @@ def test_a_planned_loss_waits_for_the_mirror_or_does_not_happen(world: World, tm
     proxies = world.toxiproxy.proxies()
     for name in wan:
         proxies[name].disable()
-    end = int(bus.info(places.of(world, places.BUS, "tyo"), "ORD")["state"]["last_seq"])
-    until(lambda: int(bus.info(places.of(world, places.BUS, "tyo"), "ORD")["state"]["last_seq"]) > end)  # a heartbeat
+    end = last_of(world, "tyo", "ORD")
+    until(lambda: last_of(world, "tyo", "ORD") > end)  # a heartbeat
     with pytest.raises(FaultError, match=r"ORDDR is \d+ entries behind ORD after 0\.5 s"):
         inject(build("region.loss", {"region": "tyo", "mode": "planned", "catch_up": "0.5s"}), world, ledger)
     assert {one.zone for one in world.agent.nodes() if one.power == "on"} >= {"tyo-a", "tyo-b", "tyo-c"}
@@ -105,7 +105,7 @@ owner: trading-core
 services: [matching-engine]
 load: {trace: linear-perp-1m, speed: 0.1, outage: retry-idempotent}
 objectives:
-  - {id: one-writer, invariant: single-writer}
+  - {id: back, rto: 5m, flow: place}
 guards: [{longest: 9m}]
 faults:
   dark: {region.loss: {region: tyo}}
@@ -119,6 +119,11 @@ phases:
 """
 
 
+def last_of(world: World, region: str, stream: str) -> int:
+    """The number of the last entry of a region's order stream."""
+    return int(bus.info(places.of(world, places.BUS, region), stream)["state"]["last_seq"])
+
+
 def of_run(runs: Path, kind: Kind) -> list[Event]:
     """The events of that kind so far."""
     return [event for path in runs.glob("*/*/events.ndjson") for event in read_events(path) if event.kind is kind]
@@ -129,6 +134,7 @@ def test_a_run_that_is_stopped_while_it_fails_over_fences_first_and_ends_with_on
 ) -> None:
     place, runs, drill = Place(Path(os.environ["MUSTER_HOME"]), world), tmp_path / "runs", tmp_path / "lost.yaml"
     drill.write_text(DRILL)
+    until(lambda: last_of(world, "sgp", "ORDDR") >= last_of(world, "tyo", "ORD"), 60)  # it follows again
     process = place.start("run", str(drill), "--runs", str(runs))
     try:
         until(lambda: any(one.data["phase"] == "recover" for one in of_run(runs, Kind.PHASE_STARTED)), 200)
