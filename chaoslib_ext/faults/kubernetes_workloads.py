@@ -48,14 +48,15 @@ class WorkloadFault(ClusterFault):
             raise nothing(f"{what} in {namespace}", near(str(self.service or self.workload), known))
         if self.workload and len(found) > 1:
             raise nothing(f"{self.workload!r}", f"write one of {', '.join(one.reference for one in found)}")
-        return [Target(kind="workload", name=one.reference, service=self.service) for one in found]
+        return [
+            Target(kind="workload", name=one.reference, service=self.service or _service_of(cluster, seen[one]))
+            for one in found
+        ]
 
     def _meant(self, cluster: Cluster, one: Workload, raw: dict[str, Any]) -> bool:
         if self.workload:
             return self.workload.lower() in (one.reference, one.name)
-        labels = raw["spec"]["template"]["metadata"].get("labels") or {}
-        wanted = [part.partition("=") for part in self.chosen(cluster).replace("==", "=").split(",")]
-        return all(labels.get(key.strip()) == value.strip() for key, _, value in wanted)
+        return _chooses(self.chosen(cluster), raw)
 
     def of(self, cluster: Cluster, target: Target) -> Workload:
         """The workload of a target."""
@@ -77,3 +78,15 @@ class WorkloadFault(ClusterFault):
     def pods(self, cluster: Cluster, target: Target) -> Sequence[dict[str, Any]]:
         """Its pods that are not asked to end."""
         return objects.pods_of(cluster, self.of(cluster, target))
+
+
+def _service_of(cluster: Cluster, raw: dict[str, Any]) -> str | None:
+    """Whose pods these are, so that they count as touched: as the environment says, else by the label app."""
+    said = (name for name, how in cluster.place.services.items() if _chooses(how.get("selector") or f"app={name}", raw))
+    return next(said, None) or objects.labels_of(raw["spec"]["template"]).get("app")
+
+
+def _chooses(selector: str, raw: dict[str, Any]) -> bool:
+    labels = objects.labels_of(raw["spec"]["template"])
+    wanted = [part.partition("=") for part in selector.replace("==", "=").split(",")]
+    return all(labels.get(key.strip()) == value.strip() for key, _, value in wanted)

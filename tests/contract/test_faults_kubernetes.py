@@ -76,6 +76,12 @@ def test_a_context_that_is_not_there_is_refused(box: KubeBox) -> None:
         build("pod.kill", {"service": "gateway"}).targets(box.world(context="prod-tyo"))
 
 
+def test_a_workload_that_is_named_counts_as_its_service(world: World) -> None:
+    """Else the plan would not touch its instances: no limit would hold, and the run would end at its own fault."""
+    (target,) = build("workload.break", {"workload": "engine"}).targets(world)
+    assert (target.name, target.service) == ("statefulset/engine", "matching-engine")
+
+
 def test_no_cluster_is_refused_with_what_to_do(box: KubeBox) -> None:
     nothing = World.from_describe({"instances": [], "links": []})
     with pytest.raises(Refused, match=r"needs-kubernetes.*muster sandbox up --kubernetes"):
