@@ -23,6 +23,9 @@ import psutil
 
 from tests.service import SERVICE
 
+RUN_ID = f"20260101T000000Z-{os.getpid()}"
+"""A helper is found by the tag of its run, on the whole machine: tests in other processes have other runs."""
+
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:

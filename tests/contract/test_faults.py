@@ -20,10 +20,10 @@ from drills.errors import FaultError, Refused, UsageError
 from drills.ledger import Ledger, State, read
 from tests.contract.faultcases import BOXES, CASES
 from tests.contract.injecting import inject
-from tests.standins import until
+from tests.standins import RUN_ID, until
 
 EVERY = sorted((name, box) for name, case in CASES.items() for box in case.boxes)
-TAG = ("20260101T000000Z-test", "f1")
+TAG = (RUN_ID, "f1")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ every = pytest.mark.parametrize(("name", "where"), EVERY)
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "ledger.ndjson", "20260101T000000Z-test")
+    return Ledger(tmp_path / "ledger.ndjson", RUN_ID)
 
 
 def test_every_registered_fault_has_a_case() -> None:
@@ -116,7 +116,7 @@ def test_undo_after_a_crash_works_from_the_file(name: str, where: str, world: Wo
     ledger.close()  # and every object of the run is forgotten
     with ledger.path.open("ab") as file:
         file.write(b'{"e":"state","fault_id":"f1","sta')
-    again = Ledger(ledger.path, "20260101T000000Z-test")
+    again = Ledger(ledger.path, RUN_ID)
     assert again.book.torn == 1
     assert Player(again).undo(again.book.open(), "muster undo")[0].state is State.VERIFIED
     assert World.diff(before, world.snapshot()) == []

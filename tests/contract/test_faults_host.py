@@ -29,9 +29,9 @@ from drills.plan import Target
 from tests.contract.faultcases.host import hosts
 from tests.contract.injecting import inject
 from tests.sandbox.box import TestBox
-from tests.standins import until
+from tests.standins import RUN_ID, until
 
-RUN = "20260101T000000Z-test"
+RUN = RUN_ID
 
 
 @pytest.fixture(scope="module")

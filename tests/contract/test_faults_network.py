@@ -18,7 +18,7 @@ from drills.errors import FaultError
 from drills.ledger import Ledger, State
 from tests.contract.faultcases.exchange import toxiproxy_box
 from tests.contract.injecting import inject
-from tests.standins import until
+from tests.standins import RUN_ID, until
 
 ONE = "gateway-0>engine-0"
 
@@ -33,12 +33,12 @@ def box() -> Iterator[World]:
 @pytest.fixture
 def world(box: World) -> World:
     """The same, as a fault of a run sees it."""
-    return box.tagged("20260101T000000Z-test", "f1")
+    return box.tagged(RUN_ID, "f1")
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "ledger.ndjson", "20260101T000000Z-test")
+    return Ledger(tmp_path / "ledger.ndjson", RUN_ID)
 
 
 def undone(ledger: Ledger) -> bool:
@@ -61,7 +61,7 @@ def test_one_way_is_witnessed_too(
 ) -> None:
     inject(build(name, {"link": ONE, "toward": toward, **params}), world, ledger)
     way = {"up": "upstream", "down": "downstream"}[toward]
-    assert list(world.toxiproxy.proxy(ONE).toxics()) == [f"muster-20260101T000000Z-test-f1-{way}"]
+    assert list(world.toxiproxy.proxy(ONE).toxics()) == [f"muster-{RUN_ID}-f1-{way}"]
     assert undone(ledger)
 
 

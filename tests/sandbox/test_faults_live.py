@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,13 +17,14 @@ from chaoslib_ext.sops import bus, places
 from chaoslib_ext.world import World
 from drills.errors import Refused
 from drills.ledger import Ledger, State
+from tests.contract.faultcases.host import leftover_clocks
 from tests.contract.injecting import inject
 from tests.sandbox.box import exchange
-from tests.standins import until
+from tests.standins import RUN_ID, until
 
 pytestmark = pytest.mark.sandbox
 
-RUN = "20260101T000000Z-test"
+RUN = RUN_ID
 WINDOW_NS = 500_000_000
 AT_ONCE: list[tuple[str, dict[str, Any]]] = [
     ("network.latency", {"link": "gateway-engine", "ms": 50}),
@@ -58,7 +58,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A sandbox of its own, whatever else is up."""
     with exchange(tmp_path_factory.mktemp("home")) as box:
         yield World.from_describe(box.describe())
-    assert [name for name in os.listdir("/dev/shm") if "faketime" in name] == []
+    until(lambda: not leftover_clocks())
 
 
 @pytest.fixture
