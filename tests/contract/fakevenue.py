@@ -27,6 +27,10 @@ def secret(account: str) -> bytes:
     return sign(MASTER, account).encode()
 
 
+HANG_UP_S = 0.1
+"""Who hangs up waits no longer for the other side, which may be what a test keeps busy in the same thread."""
+
+
 class FakeVenue:
     """One gateway and `engines` engines on 127.0.0.1, in a thread of its own; use as a context manager."""
 
@@ -80,8 +84,7 @@ class FakeVenue:
         """Close every connection of a gateway."""
 
         async def close() -> None:
-            for socket in list(self._sockets[gateway]):
-                await socket.close()
+            await asyncio.gather(*(socket.close() for socket in list(self._sockets[gateway])))
 
         self._call(close())
 
@@ -186,7 +189,7 @@ class FakeVenue:
         return web.json_response({"retCode": 0, "data": {"seq": seq}})
 
     async def _trade(self, request: web.Request, gateway: int) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse()
+        socket = web.WebSocketResponse(timeout=HANG_UP_S)
         await socket.prepare(request)
         self._sockets[gateway].add(socket)
         account: str | None = None
