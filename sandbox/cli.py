@@ -78,7 +78,9 @@ def up(
         fresh = described is not None
         shown = described or (box.state() or {})["describe"]
     if as_json:
-        click.echo(json.dumps(shown, indent=2))
+        from sandbox.cli_show import described as as_it_is
+
+        click.echo(json.dumps(as_it_is(), indent=2))
     count = len(shown["instances"])
     versions = ", ".join(f"{name} {version}" for name, version in shown["versions"].items())
     took = f"{count} instances ready in {time.monotonic() - began:.1f} s" if fresh else f"already up, {count} instances"

@@ -22,7 +22,7 @@ _NO_SUCH_AWS = "http://127.0.0.1:1"
 @click.option("--json", "as_json", is_flag=True, help="What the agent says, as JSON.")
 def status(as_json: bool) -> None:
     """Show every instance; exit 3 when nothing is up."""
-    shown = _described()
+    shown = described()
     rows = instances(shown["agent"])
     if as_json:
         click.echo(json.dumps({"id": shown["id"], "dir": shown["dir"], "instances": rows}, indent=2))
@@ -39,13 +39,13 @@ def status(as_json: bool) -> None:
 @click.command()
 def describe() -> None:
     """Print addresses, instances and links as JSON; exit 3 when nothing is up."""
-    click.echo(json.dumps(_described(), indent=2))
+    click.echo(json.dumps(described(), indent=2))
 
 
 @click.command()
 def env() -> None:
     """Print exports for a shell: eval "$(python -m sandbox env)"; exit 3 when nothing is up."""
-    shown = _described()
+    shown = described()
     for name, value in exports(shown).items():
         click.echo(f"export {name}={shlex.quote(value)}")
 
@@ -103,13 +103,14 @@ def last(lines: list[str], count: int) -> list[str]:
     return lines[-count:] if count > 0 else []
 
 
-def _described() -> dict[str, Any]:
+def described() -> dict[str, Any]:
+    """The sandbox as it is now: on Kubernetes with the pod and the node of every instance. Raises NotUp."""
     box = Box.here()
     state = box.state()
     if state is None or state["describe"]["state"] != "up" or agent_process(box) is None:
         root = os.environ.get("MUSTER_HOME", "the default MUSTER_HOME")
         raise NotUp(f"sandbox: not up (in {root}); start it with `muster sandbox up`")
-    described: dict[str, Any] = state["describe"]
-    if "kubernetes" in described["features"]:  # pods move: only the agent knows what is where
-        described |= ask(described["agent"], "/describe")
-    return described
+    found: dict[str, Any] = state["describe"]
+    if "kubernetes" in found["features"]:  # pods move: only the agent knows what is where
+        found |= ask(found["agent"], "/describe")
+    return found

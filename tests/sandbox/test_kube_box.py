@@ -126,6 +126,8 @@ def test_it_is_the_same_exchange_as_without_and_kubectl_sees_it(steady: KubeBox)
         answer = steady.box.call("GET", f"/resolve/{pod['status']['podIP']}")[1]
         assert answer["endpoints"] == [{key: row[key] for key in ("name", "host", "ports")}]
     assert pods == {}
+    told = orjson.loads(steady.box.run("up", "--json", "--kubernetes").stdout)
+    assert told["instances"] == steady.box.describe()["instances"], "who starts it must know where its pods are"
     assert set(steady.zones("order-bus")) == ZONES
     assert len(set(steady.zones("matching-engine"))) == len(set(steady.zones("gateway"))) == 2
     assert f"KUBECONFIG={kubectl.kubeconfig}" in steady.box.run("env").stdout
